@@ -1,4 +1,4 @@
-"""The audit log: who asked for what of which there must be a trace, one JSON line each.
+"""The audit log: one JSON line for each request that must leave a trace, with its caller.
 
 The lines hold no personal data of shoppers. A customer is named by the id of the event
 (``event_id``: the ``assignment_id``, the ``request_id`` of a deletion), which leads those who may
@@ -41,7 +41,7 @@ def configure(file: Path | None, level: str = "INFO") -> None:
 def configure_command(file: Path | None, level: str = "INFO") -> None:
     """Write the lines of a command to a file's end, else to the system's log, where it has one.
 
-    Standard error is for who calls the command.
+    Standard error is for the caller of the command.
 
     Raises:
         SettingsError: the file can't be written.
@@ -91,7 +91,7 @@ def write(
 class _File(WatchedFileHandler):
     """Writes to a file; while that can't be done, on standard error, so that no line is lost.
 
-    Whoever waits for the line's call gets their answer either way.
+    The request that the line is about is answered either way.
     """
 
     def emit(self, record: logging.LogRecord) -> None:

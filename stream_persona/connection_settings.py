@@ -88,7 +88,7 @@ class ConnectionSettings(BaseSettings):
         values |= {
             name: value.get_secret_value() for name, value in self if isinstance(value, SecretStr)
         }
-        return {forms.variable(name): str(value) for name, value in values.items()}
+        return {forms.name_variable(name): str(value) for name, value in values.items()}
 
     @property
     def has_kafka_login(self) -> bool:
@@ -125,7 +125,7 @@ class ConnectionSettings(BaseSettings):
     )  # fmt: skip
     @classmethod
     def _unset(cls, path: object) -> object:
-        """An empty text is no file: the folder in which a process was started is none either."""
+        """Read an empty text as no file: it would name the folder where a process was started."""
         return None if path == "" else path
 
     @model_validator(mode="after")
@@ -141,17 +141,20 @@ class ConnectionSettings(BaseSettings):
         for name, value in login.items():
             if self.has_kafka_login and not value:
                 raise ValueError(
-                    f"{forms.variable(name)}: set it, as {forms.variable('kafka_security')} "
+                    f"{forms.name_variable(name)}: set it, as "
+                    f"{forms.name_variable('kafka_security')} "
                     f"{self.kafka_security} takes a login"
                 )
         for name, value in (login | tokens).items():
             if value and not self.has_kafka_login:
-                raise ValueError(f"{forms.variable(name)}: it has no effect; {_WITHOUT_LOGIN}")
+                raise ValueError(f"{forms.name_variable(name)}: it has no effect; {_WITHOUT_LOGIN}")
         for name, value in tokens.items():
             if value and self.kafka_sasl_mechanism != OAUTH:
-                raise ValueError(f"{forms.variable(name)}: only the mechanism {OAUTH} has tokens")
+                raise ValueError(
+                    f"{forms.name_variable(name)}: only the mechanism {OAUTH} has tokens"
+                )
         if self.kafka_sasl_mechanism == OAUTH and not self.kafka_token_url:
-            raise ValueError(f"{forms.variable('kafka_token_url')}: set it, {OAUTH} needs it")
+            raise ValueError(f"{forms.name_variable('kafka_token_url')}: set it, {OAUTH} needs it")
         check_files("kafka", self.kafka_files, has_tls=self.has_kafka_tls, remedy=_WITHOUT_TLS)
         return self
 
@@ -160,12 +163,13 @@ class ConnectionSettings(BaseSettings):
         if self.redis_password.get_secret_value():
             if self.redis_url.startswith("unix:"):
                 raise ValueError(
-                    f"{forms.variable('redis_password')}: write it into the address of a socket, "
+                    f"{forms.name_variable('redis_password')}: write it into the address of a "
+                    "socket, "
                     "unix://user:password@/path"
                 )
             if urlsplit(self.redis_url).password or forms.has_password(self.redis_url):
                 raise ValueError(
-                    f"{forms.variable('redis_password')}: the address has a password as well; "
+                    f"{forms.name_variable('redis_password')}: the address has a password as well; "
                     "unset one of both"
                 )
         files = TlsFiles(self.redis_ca_file, self.redis_cert_file, self.redis_key_file)

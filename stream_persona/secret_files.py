@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic_settings import EnvSettingsSource, PydanticBaseSettingsSource
 
 from stream_persona.errors import SettingsError
-from stream_persona.setting_forms import variable
+from stream_persona.setting_forms import name_variable
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -37,7 +37,7 @@ def find_secrets(settings: type[BaseSettings]) -> list[str]:
 
 def name_files(settings: type[BaseSettings]) -> list[str]:
     """Return the variables that name files of secrets."""
-    return [variable(f"{name}_file") for name in find_secrets(settings)]
+    return [name_variable(f"{name}_file") for name in find_secrets(settings)]
 
 
 class SecretFiles(PydanticBaseSettingsSource):
@@ -57,12 +57,14 @@ class SecretFiles(PydanticBaseSettingsSource):
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """Read the file of one field, if one is named."""
         del field  # its name is enough
-        name = variable(f"{field_name}_file")
+        name = name_variable(f"{field_name}_file")
         path = self._given.get(name.lower())
         if not path:
             return None, field_name, False
-        if self._given.get(variable(field_name).lower()):
-            raise SettingsError(f"{name}: {variable(field_name)} is set as well; unset one of both")
+        if self._given.get(name_variable(field_name).lower()):
+            raise SettingsError(
+                f"{name}: {name_variable(field_name)} is set as well; unset one of both"
+            )
         return read_secret(name, path), field_name, False
 
     def __call__(self) -> dict[str, Any]:

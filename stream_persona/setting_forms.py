@@ -145,7 +145,7 @@ def check_keys(text: str) -> str:
     """Refuse keys that no header can carry or that can be guessed; they are not shown."""
     if not re.fullmatch(r"[ -~]*", text):
         raise ValueError("a key may have letters, digits and signs of ASCII alone")
-    if any(len(key) < LEAST_KEY_BYTES for key in split(text)):
+    if any(len(key) < LEAST_KEY_BYTES for key in split_list(text)):
         message = f"a key has at least {LEAST_KEY_BYTES} characters, since fewer can be guessed"
         raise ValueError(f"{message}; make one with `openssl rand -hex 24`")
     return text
@@ -153,7 +153,7 @@ def check_keys(text: str) -> str:
 
 def check_origins(text: str) -> str:
     """Check origins as browsers write them."""
-    for origin in split(text):
+    for origin in split_list(text):
         if not re.fullmatch(r"\*|https?://[^/?#@\s]+", origin):
             raise ValueError("expected origins such as https://shop.example, without a path")
         if re.fullmatch(r"http://.+:80|https://.+:443", origin):
@@ -183,7 +183,7 @@ def check_level(level: str) -> str:
     return level
 
 
-def split(text: str) -> tuple[str, ...]:
+def split_list(text: str) -> tuple[str, ...]:
     """Split a list at its commas; what is empty or comes twice is left out."""
     return tuple(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
 
@@ -197,17 +197,17 @@ def check_topics_differ(topics: Mapping[str, str]) -> None:
     for setting, name in topics.items():
         other = known.setdefault(name.replace(".", "_"), setting)
         if other != setting:
-            both = f"{variable(other)} and {variable(setting)}"
+            both = f"{name_variable(other)} and {name_variable(setting)}"
             alike = "name the same topic" if topics[other] == name else "differ in . and _ alone"
             raise ValueError(f"{both} {alike}; give each a topic of its own (got {name!r})")
 
 
-def variable(setting: str) -> str:
+def name_variable(setting: str) -> str:
     """Return the environment's name of a setting."""
     return f"STREAM_PERSONA_{setting.upper()}"
 
 
-def show(setting: str, value: object) -> str:
+def mask_value(setting: str, value: object) -> str:
     """Return what was given, for a message: shortened, and without keys and passwords."""
     if _UNSHOWN.fullmatch(setting) or _HAS_LOGIN.search(str(value)):
         return ""

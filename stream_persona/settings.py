@@ -110,7 +110,7 @@ class Settings(ConnectionSettings):
         "<null>,[object Object]` and the zero UUID with or without hyphens; blank ones always do",
     )
     rank_salt: forms.Text = Field(
-        "", description="salt of the hold-out; another one draws another group"
+        "", description="salt of the hold-out's hash; change it to draw another group"
     )
     metrics_host: forms.Host = Field("127.0.0.1", description="address of the worker's metrics")
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
@@ -182,7 +182,7 @@ class Settings(ConnectionSettings):
     @property
     def keys(self) -> tuple[str, ...]:
         """The keys of the API that are good for everything."""
-        return forms.split(self.api_keys)
+        return forms.split_list(self.api_keys)
 
     @property
     def needs_key(self) -> bool:
@@ -192,12 +192,12 @@ class Settings(ConnectionSettings):
     @property
     def nobody(self) -> tuple[str, ...]:
         """The ids that stand for nobody; empty for those that do by default."""
-        return forms.split(self.nobody_ids)
+        return forms.split_list(self.nobody_ids)
 
     @property
     def origins(self) -> tuple[str, ...]:
         """The origins whose pages may call the API, in the lower case of browsers."""
-        return forms.split(self.api_cors_origins.lower())
+        return forms.split_list(self.api_cors_origins.lower())
 
     @field_validator(
         "taxonomy", "sources", "catalogue", "api_keys_file", "audit_file", mode="before"
@@ -214,8 +214,11 @@ class Settings(ConnectionSettings):
         given = [name for name in names if getattr(self, name)]
         missing = [name for name in (*names, "api_keys_file") if not getattr(self, name)]
         if given and missing:
-            named = ", ".join(map(forms.variable, missing))
-            raise ValueError(f"{forms.variable(given[0])}: to log people in, set {named} as well")
+            named, first = (
+                ", ".join(map(forms.name_variable, missing)),
+                forms.name_variable(given[0]),
+            )
+            raise ValueError(f"{first}: to log people in, set {named} as well")
         return self
 
     @model_validator(mode="after")
@@ -249,9 +252,9 @@ def _refuse_code(settings: Settings, overrides: Mapping[str, object]) -> None:
     Raises:
         SettingsError: it names another module.
     """
-    given = {*map(str.upper, os.environ), *map(forms.variable, overrides)}
+    given = {*map(str.upper, os.environ), *map(forms.name_variable, overrides)}
     for setting in ("model", "challengers"):
-        name = forms.variable(setting)
+        name = forms.name_variable(setting)
         parts = [part.strip() for part in getattr(settings, setting).split(",") if ":" in part]
         if name not in given and not all(part.startswith("river.") for part in parts):
             raise SettingsError(
@@ -266,12 +269,12 @@ def _explain(item: ErrorDetails) -> str:
     if not item["loc"]:  # several settings together
         return text
     setting = "_".join(map(str, item["loc"]))
-    return f"{forms.variable(setting)}: {text}{forms.show(setting, item['input'])}"
+    return f"{forms.name_variable(setting)}: {text}{forms.mask_value(setting, item['input'])}"
 
 
 def find_misspelt(environment: Mapping[str, str]) -> dict[str, str]:
     """Find variables that are no settings but look like one; return which one by name."""
-    known = [*map(forms.variable, Settings.model_fields), *name_files(Settings)]
+    known = [*map(forms.name_variable, Settings.model_fields), *name_files(Settings)]
     given = {name.upper() for name in (*environment, *_read_file(Path(_FILE)))}
     strange = sorted(name for name in given - set(known) if name.startswith("STREAM_PERSONA_"))
     near = {name: difflib.get_close_matches(name, known, 1, 0.9) for name in strange}

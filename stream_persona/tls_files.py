@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from stream_persona.setting_forms import variable
+from stream_persona.setting_forms import name_variable
 
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN (TRUSTED |X509 )?CERTIFICATE-----")
 _KEY: Final = re.compile(rb"-----BEGIN ([A-Z]+ )*PRIVATE KEY-----")
@@ -38,18 +38,22 @@ def check_files(server: str, files: TlsFiles, *, has_tls: bool, remedy: str) -> 
     names = TlsFiles(*(f"{server}_{kind}_file" for kind in ("ca", "cert", "key")))  # type: ignore[arg-type]
     for name, path in zip(names, files, strict=True):
         if path is not None and not has_tls:
-            raise ValueError(f"{_of(name)}: it has no effect without TLS; {remedy}, or unset it")
+            raise ValueError(
+                f"{_name_variable(name)}: it has no effect without TLS; {remedy}, or unset it"
+            )
     if (files.certificate is None) != (files.key is None):
         lacking, given = names[1:] if files.certificate is None else names[:0:-1]
-        raise ValueError(f"{_of(lacking)}: set it as well, {_of(given)} alone is of no use")
+        raise ValueError(
+            f"{_name_variable(lacking)}: set it as well, {_name_variable(given)} alone is of no use"
+        )
     for name, path, form in zip(names, files, (_CERTIFICATE, _CERTIFICATE, _KEY), strict=True):
         if path is not None:
-            _check_form(_of(name), path, form)
+            _check_form(_name_variable(name), path, form)
     _check_use(names, files)
 
 
-def _of(name: object) -> str:
-    return variable(str(name))
+def _name_variable(name: object) -> str:
+    return name_variable(str(name))
 
 
 def _check_form(name: str, path: Path, form: re.Pattern[bytes]) -> None:
@@ -73,14 +77,15 @@ def _check_use(names: TlsFiles, files: TlsFiles) -> None:
             context.load_verify_locations(files.authorities)
         except (ssl.SSLError, OSError):
             raise ValueError(
-                f"{_of(names.authorities)}: the certificates in it are damaged"
+                f"{_name_variable(names.authorities)}: the certificates in it are damaged"
             ) from None
     if files.certificate is not None and files.key is not None:
         try:
             context.load_cert_chain(files.certificate, files.key, password="")  # nosec B106
         except (ssl.SSLError, OSError):
             raise ValueError(
-                f"{_of(names.key)}: it is not the key of {_of(names.certificate)}, or one of both "
+                f"{_name_variable(names.key)}: it is not the key of "
+                f"{_name_variable(names.certificate)}, or one of both "
                 "is damaged"
             ) from None
 

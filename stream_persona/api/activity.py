@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import msgspec
 import numpy as np
 
-from stream_persona.domain.binning import canonical_token, shown_levels
-from stream_persona.domain.events import BEHAVIOURAL, KINDS, Browse, Purchase, milliseconds
+from stream_persona.domain.binning import canonicalize_token, split_shown_levels
+from stream_persona.domain.events import BEHAVIOURAL, KINDS, Browse, Purchase, to_milliseconds
 from stream_persona.domain.features import (
     EPOCH_BITS,
     EPOCH_HALF_LIVES,
+    compute_granule_weights,
     compute_profiles,
-    granule_weights,
-    granules_of,
+    find_granules,
 )
 from stream_persona.domain.record import Record
 from stream_persona.domain.slots import EVENTS, WEIGHT_UNITS
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.kafka.router import MessageRouter
-from stream_persona.pipeline.apply import APPLIED, Rules, start_draft
-from stream_persona.pipeline.logged_change import parse_change
+from stream_persona.pipeline.apply import APPLIED, ApplyRules, start_draft
+from stream_persona.pipeline.logged_change import parse_logged_change
 from stream_persona.pipeline.messages import encode_change
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.events import Behaviour, Item
     from stream_persona.domain.features import Counts
     from stream_persona.domain.taxonomy import Features, Taxonomy
-    from stream_persona.pipeline.apply import Draft
+    from stream_persona.pipeline.apply import RecordDraft
     from stream_persona.pipeline.logged_change import LoggedChange
     from stream_persona.pipeline.types import Delivery
     from stream_persona.settings import Settings
@@ -69,7 +69,7 @@ class CountedEvent:
     quarters: int
 
 
-def answer(
+def answer_activity(
     customer_id: str,
     record: Record,
     found: CustomerMessages,
@@ -118,13 +118,13 @@ def select_counted(
         and each.offset < record.positions.get(each.source, 0)
     }
     deliveries = [applied[at] for at in sorted(applied)]
-    rules = Rules.of(taxonomy, Tokenizer(taxonomy))  # its own: no query adds names
+    rules = ApplyRules.of(taxonomy, Tokenizer(taxonomy))  # its own: no query adds names
     draft = start_draft(0, customer_id, Record(deleted_at=record.deleted_at), ())
     counted = [_count(each, draft, rules) for each in deliveries]
     return [each for each in reversed(counted) if each is not None]
 
 
-def _count(delivery: Delivery, draft: Draft, rules: Rules) -> CountedEvent | None:
+def _count(delivery: Delivery, draft: RecordDraft, rules: ApplyRules) -> CountedEvent | None:
     """Apply an event to a draft; None if it adds nothing, being too old or sent twice."""
     before = len(draft.observed)
     if draft.apply(delivery, rules) != APPLIED:
@@ -139,18 +139,18 @@ def weigh(events: Sequence[CountedEvent], counts: Counts, features: Features) ->
 
     It is the arithmetic of ``compute_profiles``, so that a customer's weights sum to the evidence.
     """
-    granules = granules_of(np.array([each.at for each in events], np.int64), features)
+    granules = find_granules(np.array([each.at for each in events], np.int64), features)
     section = counts.epoch - (granules >> EPOCH_BITS)
     quarters = np.array([each.quarters for each in events], np.int64)
-    values = (quarters * granule_weights()[granules & _WITHIN]).astype(np.float64)
-    values[section == 1] *= _remainder_of_older(counts)
+    values = (quarters * compute_granule_weights()[granules & _WITHIN]).astype(np.float64)
+    values[section == 1] *= _compute_remainder_of_older_epoch(counts)
     values[section > 1] = 0.0
-    clock = int(granules_of(np.array([counts.clock], np.int64), features)[0])
-    unit = int(granule_weights()[clock & _WITHIN]) * WEIGHT_UNITS
+    clock = int(find_granules(np.array([counts.clock], np.int64), features)[0])
+    unit = int(compute_granule_weights()[clock & _WITHIN]) * WEIGHT_UNITS
     return [value / unit for value in values.tolist()]
 
 
-def _remainder_of_older(counts: Counts) -> float:
+def _compute_remainder_of_older_epoch(counts: Counts) -> float:
     """Return which share of the older epoch's events is left: whole units of all together."""
     at = int(np.searchsorted(counts.keys, _OLDER | EVENTS))
     if at == len(counts.keys) or counts.keys[at] != _OLDER | EVENTS:
@@ -193,20 +193,20 @@ def summarize(event: Behaviour, separator: str) -> Summary:
 def _summarize_items(items: Sequence[Item], separator: str) -> Summary:
     """List the most frequent categories at their most specific level, then products, brands."""
     categories = (
-        path for each in items for path in shown_levels(each.category or "", separator)[-1:]
+        path for each in items for path in split_shown_levels(each.category or "", separator)[-1:]
     )
     return [
-        *_most_common("category", categories),
-        *_most_common("product", (each.product_id for each in items)),
-        *_most_common("brand", (each.brand for each in items if each.brand)),
+        *_list_most_common("category", categories),
+        *_list_most_common("product", (each.product_id for each in items)),
+        *_list_most_common("brand", (each.brand for each in items if each.brand)),
     ]
 
 
-def _most_common(feature: str, values: Iterable[str]) -> Summary:
+def _list_most_common(feature: str, values: Iterable[str]) -> Summary:
     """List the most frequent values, each as it came first."""
     counts, shown = Counter[str](), dict[str, str]()
     for value in values:
-        token = canonical_token(f"{feature}:{value}")
+        token = canonicalize_token(f"{feature}:{value}")
         shown.setdefault(token, value)
         counts[token] += 1
     return [(feature, shown[token]) for token, _ in counts.most_common(MOST_ABOUT)]
@@ -227,8 +227,8 @@ def select_posteriors(
     The record's own is the last one, whether the log has it yet or not. A log with later revisions
     is from before a deletion whose tombstone has not arrived.
     """
-    own = cast("LoggedChange", parse_change(encode_change(customer_id, record)))
-    logged = _changes_since_deletion(messages)
+    own = cast("LoggedChange", parse_logged_change(encode_change(customer_id, record)))
+    logged = _select_changes_since_deletion(messages)
     last = logged.get(own.revision, own)
     if max(logged, default=0) > own.revision or last.change_id != own.change_id:
         logged = {}
@@ -236,13 +236,15 @@ def select_posteriors(
     return [_as_dict(logged[revision]) for revision in sorted(logged)[-MOST_POSTERIORS:]]
 
 
-def _changes_since_deletion(messages: Iterable[ConsumerRecord]) -> dict[int, LoggedChange]:
+def _select_changes_since_deletion(messages: Iterable[ConsumerRecord]) -> dict[int, LoggedChange]:
     """Return changes by revision, since revisions last began anew; each once."""
     logged: dict[int, LoggedChange] = {}
     for message in messages:
         if message.value is None:
             logged = {}
-        elif (change := parse_change(message.value)) is not None and change not in logged.values():
+        elif (
+            change := parse_logged_change(message.value)
+        ) is not None and change not in logged.values():
             if change.revision <= max(logged, default=0):
                 logged = {}  # the shop began anew: the same topic under another prefix
             logged[change.revision] = change
@@ -251,7 +253,7 @@ def _changes_since_deletion(messages: Iterable[ConsumerRecord]) -> dict[int, Log
 
 def _as_dict(change: LoggedChange) -> dict[str, Any]:
     return {
-        "at": milliseconds(change.published_at),
+        "at": to_milliseconds(change.published_at),
         "revision": change.revision,
         "cause": change.cause,
         **msgspec.to_builtins(change.current),

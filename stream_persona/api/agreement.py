@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from stream_persona.api.problems import answer_unavailable, problem
+from stream_persona.api.problems import answer_unavailable, make_problem
 from stream_persona.api.security.caller import may_operate
 from stream_persona.errors import ConfigError, RedisUnavailableError, UnavailableError
 from stream_persona.store import deployment as deployments
@@ -31,7 +31,7 @@ INTERVAL: Final = 2.0
 
 #: What makes no answer of the API wrong: it names groups in figures alone, and reads records.
 _HARMLESS: Final = ("group", "tastes")
-#: What callers see of it who are no operators.
+#: The sentence for callers without the scope ``operate``, in place of the details.
 DISAGREEMENT: Final = (
     "this API and the workers do not agree, so that answers could be wrong: a key with the scope "
     "`operate` sees why"
@@ -57,7 +57,7 @@ class Agreement:
         self._looked = self._found = False
         #: What makes answers wrong, in a sentence.
         self.fault: str | None = None
-        #: The same, or what makes figures of the stream wrong: the group's name is used for them.
+        #: ``fault``, or a difference that only makes the stream's figures wrong (the group's name).
         self.finding: str | None = None
         #: Whether there was a deployment, and is none any more.
         self.lost = False
@@ -98,7 +98,7 @@ class Agreement:
 
 
 def _describe(differences: Sequence[Difference]) -> str | None:
-    """Say what the first of them is, if there is any."""
+    """Describe the first difference; None if there is none."""
     return f"{_OTHERWISE}: {differences[0].message}" if differences else None
 
 
@@ -120,7 +120,7 @@ class AgreementMiddleware:
                 return
             if fault is not None:
                 message = fault if may_operate(scope) else DISAGREEMENT
-                await problem(503, message, {"Retry-After": "1"})(scope, receive, send)
+                await make_problem(503, message, {"Retry-After": "1"})(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

@@ -26,7 +26,7 @@ from stream_persona.api.routes import (
 )
 from stream_persona.api.security.headers import AnswerHeadersMiddleware
 from stream_persona.api.security.middleware import DoorMiddleware
-from stream_persona.api.security.scopes import Rules
+from stream_persona.api.security.scopes import ScopeRules
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -66,17 +66,17 @@ def create_api(settings: Settings, taxonomy: Taxonomy) -> FastAPI:
         docs_url=None, redoc_url=None,
     )  # fmt: skip
     app.state.dependencies = dependencies
-    problems.install(app)
-    rules = Rules(_add_routes(app, dependencies))
+    problems.install_handlers(app)
+    rules = ScopeRules(_add_routes(app, dependencies))
     _add_middleware(app, settings, dependencies, rules)
-    openapi.install(app, settings, taxonomy)
+    openapi.install_description(app, settings, taxonomy)
     return app
 
 
 def _add_routes(app: FastAPI, dependencies: Dependencies) -> list[BaseRoute]:
     """Add all routes; return them in the order in which they are looked at."""
     subjects = (queries, customers, commands, collect, shop, dashboard, operations, login)
-    routers = [*(subject.router(dependencies) for subject in subjects), pages.router()]
+    routers = [*(subject.build_router(dependencies) for subject in subjects), pages.build_router()]
     own = list(app.router.routes)
     for router in routers:
         app.include_router(router)
@@ -87,7 +87,7 @@ def _add_routes(app: FastAPI, dependencies: Dependencies) -> list[BaseRoute]:
 
 
 def _add_middleware(
-    app: FastAPI, settings: Settings, dependencies: Dependencies, rules: Rules
+    app: FastAPI, settings: Settings, dependencies: Dependencies, rules: ScopeRules
 ) -> None:
     """Add what a request passes before its route. The last one added is the outermost."""
     app.add_middleware(AgreementMiddleware, agreement=dependencies.agreement)

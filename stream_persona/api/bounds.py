@@ -27,7 +27,7 @@ CALLERS_SHARE: Final = 1 / 4
 HEAD_BYTES: Final = 16_384
 #: Seconds until a request's head is there, from the connection or from the head's first byte.
 HEAD_SECONDS: Final = 10.0
-#: Seconds until its body is there; one more for each so many bytes that have come.
+#: Seconds for its body; one more for each ``BODY_RATE`` bytes that have come.
 BODY_SECONDS: Final = 10.0
 BODY_RATE: Final = 10_000
 #: Bytes of all bodies together that are being read or answered, small ones left out; a single body
@@ -66,6 +66,6 @@ class Bounds:
         return cls.of(4 * MOST_CONNECTIONS if unlimited else files)
 
 
-def too_long_head() -> str:
-    """Say that a request's line and headers are too long."""
+def describe_too_long_head() -> str:
+    """Describe the limit of a request's line and headers, for an answer 431."""
     return f"the request's line and headers are too long: at most {HEAD_BYTES:,} bytes"

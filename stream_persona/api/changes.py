@@ -141,8 +141,8 @@ class ChangeFeed:
             position: int | None = min(end, max(self.ring.start, end - recent))
             missed, quiet_until = list[bytes](), end if last_id is None else None
             if last_id is not None:
-                position = self.ring.position_after(last_id)
-                missed = self.ring.tied_before(last_id)
+                position = self.ring.find_position_after(last_id)
+                missed = self.ring.list_tied_before(last_id)
             if position is None:
                 yield _GAP
                 position = self.ring.start

@@ -66,7 +66,7 @@ class Connections:
     def __init__(
         self, bounds: Bounds, metrics: ApiMetrics, clock: Callable[[], float], most_body: int
     ) -> None:
-        """``most_body`` is how many bytes of a body are read at most."""
+        """Hold none yet; at most ``most_body`` bytes of a body are read."""
         self._most = bounds.connections
         self.most_body = most_body
         self._metrics = metrics
@@ -161,7 +161,7 @@ class BoundedProtocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP as every other mistake is answered: with a sentence in JSON."""
         if len(self.conn.trailing_data[0]) > limits.HEAD_BYTES:
-            self._refuse(431, limits.too_long_head())
+            self._refuse(431, limits.describe_too_long_head())
         else:
             self._refuse(400, f"{msg.rstrip('.').lower()}: this is no HTTP/1.1")
 

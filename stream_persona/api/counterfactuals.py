@@ -21,8 +21,8 @@ from stream_persona.domain.record import MILLION
 from stream_persona.domain.slots import COARSE_SLOTS, EVENTS, SLOT_TYPE, SLOTS, WEIGHT_TYPE
 from stream_persona.domain.token_names import MAX_NAME
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.model.explain import split
-from stream_persona.pipeline.decision import Belief, decide, millionths
+from stream_persona.model.explain import split_token
+from stream_persona.pipeline.decision import Belief, decide, to_millionths
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +45,7 @@ FEATURES: Final = (*_FIELDS, "query")
 #: Tokens that are tried for each persona: those that lift it most above the others.
 MOST_TOKENS: Final = 12
 
-#: So many events are supposed where tokens are compared.
+#: Events with a token that are assumed to follow, where tokens are compared.
 _TYPICAL: Final = 5.0
 _SLOT: Final = (1 << 16) - 1
 #: Ids of products, among which one without weight in the model is looked for.
@@ -69,7 +69,7 @@ class Counterfactual(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
+class _HypotheticalEvent:
     """An event that may happen, and its tokens."""
 
     kind: str
@@ -83,7 +83,7 @@ class _Candidate:
 class _Attempt:
     """The result of ``times`` events of a candidate; probabilities in millionths."""
 
-    candidate: _Candidate
+    candidate: _HypotheticalEvent
     times: int
     counts: Counts
     distribution: tuple[int, ...]
@@ -95,7 +95,7 @@ class _Attempt:
         return self.distribution.index(max(self.distribution))
 
 
-def answer(
+def answer_counterfactuals(
     customer_id: str, record: Record, weights: Predictor, taxonomy: Taxonomy, names: Names
 ) -> dict[str, Any]:
     """Answer with the likeliest persona as of now, and the counterfactuals."""
@@ -121,8 +121,8 @@ def find_counterfactuals(
     """
     counts = _keep_weighted(record.counts, weights)
     at = counts.clock or (record.label.at if record.label else 0)
-    candidates = _candidates(counts, at, weights, taxonomy, names)
-    attempts = _attempt(counts, at, candidates, weights, taxonomy)
+    candidates = _build_candidates(counts, at, weights, taxonomy, names)
+    attempts = _try_candidates(counts, at, candidates, weights, taxonomy)
     now = _predict(record.counts, weights, taxonomy)
     best: dict[int, _Attempt] = {}
     for attempt in sorted(attempts, key=lambda each: (each.times, -max(each.distribution))):
@@ -133,7 +133,9 @@ def find_counterfactuals(
 
 def _predict(counts: Counts, weights: Predictor, taxonomy: Taxonomy) -> tuple[int, ...]:
     """Predict the posterior in millionths, as it is published."""
-    return millionths(weights.probabilities(compute_profiles([counts], taxonomy.features)))[0]
+    return to_millionths(
+        weights.predict_probabilities(compute_profiles([counts], taxonomy.features))
+    )[0]
 
 
 def _keep_weighted(counts: Counts, weights: Predictor) -> Counts:
@@ -146,10 +148,10 @@ def _keep_weighted(counts: Counts, weights: Predictor) -> Counts:
 # --- attempts ---
 
 
-def _attempt(
+def _try_candidates(
     counts: Counts,
     at: int,
-    candidates: Sequence[_Candidate],
+    candidates: Sequence[_HypotheticalEvent],
     weights: Predictor,
     taxonomy: Taxonomy,
 ) -> list[_Attempt]:
@@ -163,7 +165,9 @@ def _attempt(
     ]
     folded = fold([counts] * len(tried), observed, taxonomy.features)
     seen = compute_profiles(folded, taxonomy.features)
-    rows = zip(millionths(weights.probabilities(seen)), seen.events.tolist(), strict=True)
+    rows = zip(
+        to_millionths(weights.predict_probabilities(seen)), seen.events.tolist(), strict=True
+    )
     return [
         _Attempt(each, times, after, distribution, evidence)
         for (each, times), after, (distribution, evidence) in zip(tried, folded, rows, strict=True)
@@ -195,33 +199,33 @@ def _decide(
 # --- candidates ---
 
 
-def _candidates(
+def _build_candidates(
     counts: Counts, at: int, weights: Predictor, taxonomy: Taxonomy, names: Names
-) -> list[_Candidate]:
+) -> list[_HypotheticalEvent]:
     """Build an event of each persona's strongest tokens, each once."""
     tokenizer = Tokenizer(taxonomy)
     product = _find_unweighted_product(weights, tokenizer)
     candidates = []
-    for slot, token in _strongest_tokens(counts, weights, taxonomy, names, tokenizer).items():
+    for slot, token in _find_strongest_tokens(counts, weights, taxonomy, names, tokenizer).items():
         kind, event = _build_event(token, at, product, taxonomy.signals)
         tokens = tokenizer.tokenize(event)
         if slot in np.frombuffer(tokens.slots, SLOT_TYPE):
-            candidates.append(_Candidate(kind, *token, tokens.slots, tokens.weights))
+            candidates.append(_HypotheticalEvent(kind, *token, tokens.slots, tokens.weights))
     return candidates
 
 
-def _strongest_tokens(
+def _find_strongest_tokens(
     counts: Counts, weights: Predictor, taxonomy: Taxonomy, names: Names, tokenizer: Tokenizer
 ) -> dict[int, tuple[str, str]]:
     """Find each persona's strongest tokens that have a name: slot -> feature and value."""
     slots = weights.weighted_slots
-    lead = _lead(slots, compute_profiles([counts], taxonomy.features), weights)
+    lead = _compute_leads(slots, compute_profiles([counts], taxonomy.features), weights)
     found: dict[int, tuple[str, str]] = {}
     for column in np.argsort(-lead, axis=0, kind="stable").T:
         named = (
             (slot, token)
             for slot in slots[column].tolist()
-            for token in _usable_names(
+            for token in _select_usable_names(
                 (*names.get(slot, ()), *tokenizer.names.tokens.get(slot, ()))
             )
         )
@@ -229,16 +233,16 @@ def _strongest_tokens(
     return found
 
 
-def _usable_names(names: Iterable[str]) -> list[tuple[str, str]]:
+def _select_usable_names(names: Iterable[str]) -> list[tuple[str, str]]:
     """Return the first of a slot's names that an event can be built of, in a list, or none."""
     for name in names:
-        feature, value = split(name)
+        feature, value = split_token(name)
         if feature in FEATURES and len(name) < MAX_NAME:  # else only its beginning is known
             return [(feature, value)]
     return []
 
 
-def _lead(slots: Ints, profile: Profiles, weights: Predictor) -> Floats:
+def _compute_leads(slots: Ints, profile: Profiles, weights: Predictor) -> Floats:
     """Return by how much each token alone would lift each persona above all others.
 
     The shape is (slots, personas), the unit logits; after a typical number of events with the
@@ -253,9 +257,9 @@ def _lead(slots: Ints, profile: Profiles, weights: Predictor) -> Floats:
 
     def added(shares: Floats) -> Floats:
         alone = Profiles(ends, middle, slots, shares, np.array([events + _TYPICAL]))
-        return weights.evidence(alone)[2]
+        return weights.compute_contributions(alone)[2]
 
-    reached = weights.logits(profile) + added(after) - added(before)
+    reached = weights.compute_logits(profile) + added(after) - added(before)
     two = np.sort(reached, axis=1)[:, -2:]
     others = np.where(reached == two[:, 1:], two[:, :1], two[:, 1:])
     return np.asarray(reached - others)
@@ -264,7 +268,9 @@ def _lead(slots: Ints, profile: Profiles, weights: Predictor) -> Floats:
 def _find_unweighted_product(weights: Predictor, tokenizer: Tokenizer) -> str:
     """Find the id of a product that has no weight, in case the taxonomy reads products at all."""
     weighted = set(weights.weighted_slots.tolist())
-    unknown = (each for each in _PRODUCT_IDS if tokenizer.slot("product", each) not in weighted)
+    unknown = (
+        each for each in _PRODUCT_IDS if tokenizer.find_slot("product", each) not in weighted
+    )
     return next(unknown, _PRODUCT_IDS[0])
 
 

@@ -41,10 +41,10 @@ def check_known(customer_id: str, nobody: NobodyIds) -> None:
         DecodeError: no customer can have it.
     """
     if customer_id in nobody:
-        raise unknown(customer_id)
+        raise make_unknown_error(customer_id)
     check_id(customer_id)
 
 
-def unknown(customer_id: str) -> HTTPException:
+def make_unknown_error(customer_id: str) -> HTTPException:
     """Make the answer for a customer that is not known."""
     return HTTPException(404, f"customer {customer_id!r} is not known")

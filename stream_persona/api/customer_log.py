@@ -16,7 +16,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_persona.errors import UnavailableError
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.kafka.range_reader import RangeReader
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: Newest offsets of each partition that are looked at, step by step; the last one is the bound.
 STEPS: Final = (2_000, 8_000, 20_000)
-#: So many events and changes of the customer are enough.
+#: Events and changes of the customer at which reading stops.
 ENOUGH_EVENTS: Final = 50
 ENOUGH_CHANGES: Final = 40
 #: Seconds for reading, and those that a caller waits at most: for its turn, the broker and that.
@@ -157,14 +157,14 @@ class Tail:
 
     async def _find(self, reader: RangeReader, customer_id: str) -> CustomerMessages:
         tails = await self._find_tails(
-            reader, home_partition(customer_id, self.settings.partitions)
+            reader, find_home_partition(customer_id, self.settings.partitions)
         )
         with suppress(TimeoutError):
             async with asyncio.timeout(SECONDS):
                 for most in STEPS:
                     if wanted := self._select(tails):
                         await _read_older(reader, wanted, most, customer_id.encode())
-        reader.rest()
+        reader.stop_fetching()
         if any(tail.low > tail.first for tail in tails) and not any(t.was_read for t in tails):
             raise UnavailableError(f"the broker gave no events in {SECONDS:g} s: try again later")
         return CustomerMessages(
@@ -186,12 +186,12 @@ class Tail:
         ]
 
     async def _find_tails(self, reader: RangeReader, partition: int) -> list[_PartitionTail]:
-        """The home partition of each topic that exists, of which nothing has been read."""
+        """Find the tails of the home partition: one for each topic that exists, all unread."""
         names = {*self._events, self.settings.topic_changes}
         if not names <= self._known:
             # Asked for all topics, no broker makes one; asked for one that is missing, some do.
-            self._known = names & await reader.topics()
-        held = await reader.bounds(
+            self._known = names & await reader.list_topics()
+        held = await reader.load_bounds(
             [TopicPartition(name, partition) for name in sorted(self._known)]
         )
         return [_PartitionTail(tp, r.start, r.stop, r.stop) for tp, r in held.items()]

@@ -118,7 +118,10 @@ class Dependencies:
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         """Connect, and run the background tasks for as long as the block lasts."""
-        tasks = [asyncio.create_task(work, name=name) for name, work in self._background().items()]
+        tasks = [
+            asyncio.create_task(work, name=name)
+            for name, work in self._make_background_work().items()
+        ]
         for task in tasks:
             task.add_done_callback(_log_failure)
         try:
@@ -135,7 +138,7 @@ class Dependencies:
             await self.subscriber.aclose()
             self.audit.close()
 
-    def _background(self) -> dict[str, Coroutine[Any, Any, None]]:
+    def _make_background_work(self) -> dict[str, Coroutine[Any, Any, None]]:
         return {
             "model": self.reader.follow(),
             "deployment": run_periodically(INTERVAL, "deployment", self.agreement.refresh),
@@ -150,7 +153,7 @@ class Dependencies:
             "catalogue": run_periodically(
                 catalogue_file.INTERVAL, "catalogue", self._look_after_catalogue
             ),
-            **self.dashboard.background(lambda: self.feed.ready),
+            **self.dashboard.make_background_work(lambda: self.feed.ready),
         }
 
     async def _look_after_keys(self) -> None:

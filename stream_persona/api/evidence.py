@@ -1,4 +1,4 @@
-"""What a query supposes that a shopper does: one event, by its features. Pure.
+"""Reads a query's hypothetical behaviour: one event, given by its features. Pure.
 
 Every (feature, value) is a token of that event, and a hierarchical category is a token at each of
 its levels. The event has the weight 1, as one item that is bought has by default. Beside a customer
@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from stream_persona.domain.binning import BANDS, canonical_field, split_values
+from stream_persona.domain.binning import BANDS, canonicalize_field, split_values
 from stream_persona.domain.features import Observation, fold
 from stream_persona.domain.slots import EVENTS, SLOT_TYPE, WEIGHT_TYPE, WEIGHT_UNITS, pack
 from stream_persona.domain.tokenizer import Tokenizer
@@ -36,12 +36,12 @@ class Evidence:
 
     names: Mapping[int, str]
 
-    def name(self, slot: int) -> str:
-        """Name a slot's tokens as the caller gave them, who alone sees it."""
+    def name_slot(self, slot: int) -> str:
+        """Name a slot's tokens as the caller wrote them: only the caller gets this answer."""
         return self.names[slot]
 
-    def name_with(self, name: Callable[[int], str]) -> Callable[[int], str]:
-        """Return what names slots of a customer who has these tokens too; ``name`` has the rest."""
+    def combine_names(self, name: Callable[[int], str]) -> Callable[[int], str]:
+        """Return a function that names slots: the query's tokens here, all others by ``name``."""
         return lambda slot: self.names.get(slot) or name(slot)
 
     def fold_into(self, counts: Counts, now: int, features: Features) -> Counts:
@@ -63,9 +63,9 @@ def read_evidence(where: dict[str, Any], taxonomy: Taxonomy) -> Evidence:
     tokenizer = Tokenizer(taxonomy)  # its own: what a caller gives is shown to that caller alone
     separator, names = taxonomy.features.category_separator, dict[int, set[str]]()
     for feature, value in where.items():
-        for text in _texts(_check_feature(feature, taxonomy), value):
+        for text in _list_texts(_check_feature(feature, taxonomy), value):
             for each in split_values(feature, text, separator):
-                if slot := tokenizer.slot(feature, each):
+                if slot := tokenizer.find_slot(feature, each):
                     names.setdefault(slot, set()).add(f"{feature}:{each}")
     return Evidence({slot: " | ".join(sorted(names[slot])) for slot in sorted(names)})
 
@@ -77,32 +77,35 @@ def as_list(value: object) -> list[object]:
 
 def _check_feature(feature: str, taxonomy: Taxonomy) -> str:
     """Return the feature if the taxonomy reads it: a field, or ``attributes.<key>``."""
-    fields, own = set(map(canonical_field, taxonomy.features.fields)), canonical_field(feature)
+    fields, own = (
+        set(map(canonicalize_field, taxonomy.features.fields)),
+        canonicalize_field(feature),
+    )
     is_attribute = own.startswith("attributes.") and not own.endswith(".")
     field = "attributes" if is_attribute and own not in fields else own
     is_text = len(feature) <= MAX_TEXT and _clean(feature) == feature
     if feature == "attributes" or field not in fields or not is_text:
-        expected = f"{CUSTOMER} or some of {features_of(taxonomy)}"
+        expected = f"{CUSTOMER} or some of {describe_features(taxonomy)}"
         raise QueryError(f"where.{_shorten(_clean(feature))}: expected {expected}")
     return feature
 
 
-def features_of(taxonomy: Taxonomy) -> str:
+def describe_features(taxonomy: Taxonomy) -> str:
     """Name the features that a query may give."""
     fields = taxonomy.features.fields
     return ", ".join("attributes.<key>" if f == "attributes" else f for f in fields)
 
 
-def _texts(feature: str, value: object) -> Iterable[str]:
+def _list_texts(feature: str, value: object) -> Iterable[str]:
     """Yield the texts of a feature: numbers as their bands."""
     values = as_list(value)
     if not values:
         raise QueryError(f"where.{_shorten(feature)}: expected 1 to {MAX_VALUES:,} values, got 0")
     for each in values:
-        yield _text_of_one(feature, each)
+        yield _format_value(feature, each)
 
 
-def _text_of_one(feature: str, value: object) -> str:
+def _format_value(feature: str, value: object) -> str:
     number = None if isinstance(value, bool) or not isinstance(value, int | float) else value
     if number is not None and feature in BANDS:
         if not 0 <= number < float("inf"):
@@ -110,7 +113,7 @@ def _text_of_one(feature: str, value: object) -> str:
         return BANDS[feature](number)
     if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or _clean(value) != value:
         kind = "a text or a number" if feature in BANDS else "a text"
-        expected = f"expected {kind}, or a list of such, got {show(value)}"
+        expected = f"expected {kind}, or a list of such, got {format_value(value)}"
         raise QueryError(f"where.{_shorten(feature)}: {expected}")
     return value
 
@@ -120,7 +123,7 @@ def _clean(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def show(value: object) -> str:
+def format_value(value: object) -> str:
     """Print a value, short enough for a message."""
     if isinstance(value, list | dict):
         return "a list" if isinstance(value, list) else "an object"

@@ -10,8 +10,13 @@ from typing import TYPE_CHECKING, Final
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
-from stream_persona.api.bounds import BODIES_BYTES, HEAD_BYTES, SMALL_BODY_BYTES, too_long_head
-from stream_persona.api.problems import problem
+from stream_persona.api.bounds import (
+    BODIES_BYTES,
+    HEAD_BYTES,
+    SMALL_BODY_BYTES,
+    describe_too_long_head,
+)
+from stream_persona.api.problems import make_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +36,7 @@ class TokenBuckets:
     def __init__(
         self, rate: float, clock: Callable[[], float] = time.monotonic, most: int = MOST_CALLERS
     ) -> None:
-        """``rate`` is in requests a second; 0 lets everything through."""
+        """Fill at ``rate`` requests a second; 0 lets everything through."""
         self._rate = rate
         self._capacity = max(1.0, rate)
         self._clock = clock
@@ -66,13 +71,13 @@ class HeadLimitMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse it, or let it through."""
-        if scope["type"] == "http" and _head_bytes(scope) > HEAD_BYTES:
-            await problem(431, too_long_head())(scope, receive, send)
+        if scope["type"] == "http" and _count_head_bytes(scope) > HEAD_BYTES:
+            await make_problem(431, describe_too_long_head())(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
 
-def _head_bytes(scope: Scope) -> int:
+def _count_head_bytes(scope: Scope) -> int:
     """Count the bytes of a request's line and headers, signs between them left out."""
     line = len(scope.get("raw_path") or b"") + len(scope["query_string"]) + len(scope["method"])
     return line + sum(len(name) + len(value) for name, value in scope["headers"])
@@ -102,7 +107,7 @@ class BodyLimitMiddleware:
             return
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdecimal() and int(announced[:20]) > self._max_bytes:
-            await problem(413, self._sentence)(scope, receive, send)
+            await make_problem(413, self._sentence)(scope, receive, send)
             return
         body = _Body()
         try:
@@ -111,7 +116,7 @@ class BodyLimitMiddleware:
             self._hold(body, 0)
 
     def _limit(self, receive: Receive, body: _Body) -> Receive:
-        """``receive``, which raises once the messages' bodies exceed a limit."""
+        """Return a ``receive`` that raises once the body exceeds a limit."""
 
         async def receive_limited() -> Message:
             message = await receive()
@@ -126,7 +131,7 @@ class BodyLimitMiddleware:
         return receive_limited
 
     def _hold(self, body: _Body, size: int) -> None:
-        """Count so many bytes of a body among those of all requests in progress."""
+        """Add ``size`` bytes of a body to those of all requests in progress."""
         self._held += size - body.held
         body.held = size
 

@@ -1,4 +1,4 @@
-"""Seats of the listeners of changes: so many in all, and so many of one caller."""
+"""Limits the listeners of changes: in all, and of one caller."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RETRY_SECONDS = "5"
 
 
 class ListenerSeats:
-    """Who listens; a caller is a key, or an address where there are no keys."""
+    """The seats that are taken, by caller: a key, or an address where there are no keys."""
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds

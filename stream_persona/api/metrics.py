@@ -51,7 +51,7 @@ class ApiMetrics:
         for reason in DROPPED:
             self.dropped.labels(reason)
         self.listeners = Gauge("listeners", "Open streams of changes", **prefix)
-        self.changes = Gauge("changes_heard", "Changes heard since the start", **prefix)
+        self.changes = Gauge("changes_heard", "Changes received since the start", **prefix)
         self.labelled = Gauge("labelled_customers", "Customers that the model learned", **prefix)
         self.collected = Counter(
             "collected_events", "Events that were posted, by what became of each", ["outcome"],

@@ -13,7 +13,7 @@ from stream_persona.api import predict
 from stream_persona.clocks import epoch_ms
 from stream_persona.domain import record_codec
 from stream_persona.domain.features import Counts
-from stream_persona.domain.public_names import public_names
+from stream_persona.domain.public_names import find_public_names
 from stream_persona.domain.token_names import TokenNames
 from stream_persona.errors import ConfigError, DamagedShardError, UnavailableError
 from stream_persona.store.model_replica import make_replica
@@ -64,7 +64,7 @@ class ModelReader:
         self._shards: dict[int, tuple[bytes, Shard]] = {}
         self._follower = make_replica(settings, taxonomy, tables, clock)
         self._followed: dict[int, bytes] = {}
-        self.names = TokenNames(public_names(taxonomy))
+        self.names = TokenNames(find_public_names(taxonomy))
         self._listing = ListingReader(tables)
         self._names_read_at = -math.inf
         self.model = CurrentModel(self._follower.weights)
@@ -118,10 +118,10 @@ class ModelReader:
         """
         if isinstance(asked, str):
             counts = await self._load_counts(asked)
-            return predict.describe_customer(counts, self._taxonomy, self.names.name)
+            return predict.describe_customer(counts, self._taxonomy, self.names.name_slot)
         counts, evidence = await self._load_counts(asked.customer_id), asked.evidence
         counts = evidence.fold_into(counts, self._wall_clock(), self._taxonomy.features)
-        name = evidence.name_with(self.names.name)
+        name = evidence.combine_names(self.names.name_slot)
         return predict.describe_customer(counts, self._taxonomy, name)
 
     async def _load_counts(self, customer_id: str) -> Counts:

@@ -41,7 +41,7 @@ CUSTOMER_ID: Final = {
 }
 
 
-def install(app: FastAPI, settings: Settings, taxonomy: Taxonomy) -> None:
+def install_description(app: FastAPI, settings: Settings, taxonomy: Taxonomy) -> None:
     """Replace the application's description by one of its settings and taxonomy."""
 
     def openapi() -> dict[str, Any]:

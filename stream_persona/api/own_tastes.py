@@ -13,7 +13,7 @@ from stream_persona.client.own_tastes import OFF, CommonShares, Own, find_own
 from stream_persona.domain.record_codec import decode_counts_and_labels
 from stream_persona.domain.tastes import encode_all_tastes
 from stream_persona.errors import DamagedRecordError
-from stream_persona.model.explain import common_tastes
+from stream_persona.model.explain import list_common_tastes
 
 if TYPE_CHECKING:
     from stream_persona.api.model_reader import ModelReader
@@ -33,7 +33,7 @@ class OwnTastesReader:
         self._common = CommonShares()
 
     async def load(self, shopper: Shopper, strength: float) -> Own:
-        """Load a shopper's own tastes; none while they are off, or for who is held out.
+        """Load a shopper's own tastes; none while they are off, or for a held-out shopper.
 
         Raises:
             UnavailableError: Redis stayed away.
@@ -61,6 +61,6 @@ class OwnTastesReader:
         weights, names = self._reader.model.weights, self._reader.names
         source = (weights.version, names.learned)
         if self._derived_from != source:  # some thousand tokens, of which spellings are cached
-            shares = common_tastes(weights, self._taxonomy, names)
+            shares = list_common_tastes(weights, self._taxonomy, names)
             self._common = CommonShares(shares, self._taxonomy.version)
             self._derived_from = source

@@ -24,17 +24,17 @@ from stream_persona.api.evidence import (
     CUSTOMER,
     Evidence,
     as_list,
-    features_of,
+    describe_features,
+    format_value,
     read_evidence,
-    show,
 )
 from stream_persona.api.quick_route import is_plain
 from stream_persona.domain.events import check_id
 from stream_persona.domain.features import Counts, compute_profiles
 from stream_persona.domain.identity import NOBODY_IDS
 from stream_persona.errors import QueryError
-from stream_persona.model.classifier import profile_of
-from stream_persona.model.explain import trees
+from stream_persona.model.classifier import make_profile
+from stream_persona.model.explain import build_trees
 from stream_persona.pipeline.decision import apportion
 
 if TYPE_CHECKING:
@@ -135,16 +135,18 @@ def parse_subject(
         DecodeError: the customer id could not be one.
     """
     if query.view not in {None, taxonomy.view}:
-        raise QueryError(f"from: expected {taxonomy.view!r}, got {show(query.view)}")
+        raise QueryError(f"from: expected {taxonomy.view!r}, got {format_value(query.view)}")
     if query.predict != TARGET:
-        raise QueryError(f"predict: expected {TARGET!r}, got {show(query.predict)}")
+        raise QueryError(f"predict: expected {TARGET!r}, got {format_value(query.predict)}")
     if not query.where:
-        raise QueryError(f"where: expected {CUSTOMER}, or at least one of {features_of(taxonomy)}")
+        raise QueryError(
+            f"where: expected {CUSTOMER}, or at least one of {describe_features(taxonomy)}"
+        )
     if CUSTOMER not in query.where:
         return describe_hypothetical(query.where, taxonomy)
     customer_id = query.where[CUSTOMER]
     if not isinstance(customer_id, str):
-        raise QueryError(f"where.{CUSTOMER}: expected a text, got {show(customer_id)}")
+        raise QueryError(f"where.{CUSTOMER}: expected a text, got {format_value(customer_id)}")
     is_nobody = customer_id in nobody  # as an unknown customer
     if not is_nobody:
         check_id(customer_id)
@@ -168,11 +170,11 @@ def describe_hypothetical(where: dict[str, Any], taxonomy: Taxonomy) -> Subject:
         QueryError: a feature that the taxonomy does not read, or a value of the wrong kind.
     """
     evidence = read_evidence(where, taxonomy)
-    profile = profile_of({"events": 1.0, **dict.fromkeys(evidence.names, 1.0)})
-    return Subject(profile, evidence.name)
+    profile = make_profile({"events": 1.0, **dict.fromkeys(evidence.names, 1.0)})
+    return Subject(profile, evidence.name_slot)
 
 
-def answer(query: PersonaQuery, about: Subject, weights: Predictor) -> dict[str, Any]:
+def answer_prediction(query: PersonaQuery, about: Subject, weights: Predictor) -> dict[str, Any]:
     """Answer with hits by falling probability; ties are in the order of the taxonomy."""
     exact, slots, added = weights.predict_one(about.profile)
     ranked = (-exact).argsort(kind="stable")[query.offset : query.offset + query.limit].tolist()
@@ -180,7 +182,7 @@ def answer(query: PersonaQuery, about: Subject, weights: Predictor) -> dict[str,
     why: dict[int, dict[str, Any]] = {}
     if "$why" in query.select:
         personas = [weights.classes[i] for i in ranked]
-        found = trees(weights, personas, exact, slots, added, about.name)
+        found = build_trees(weights, personas, exact, slots, added, about.name)
         why = dict(zip(ranked, found, strict=True))
         _show_product(why, exact.tolist(), shown)
     return {

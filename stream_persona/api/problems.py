@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from stream_persona.api.security.headers import HEADERS
-from stream_persona.api.security.request_ids import request_id_of
+from stream_persona.api.security.request_ids import choose_request_id
 from stream_persona.errors import (
     ConfigError,
     DamagedRecordError,
@@ -41,16 +41,16 @@ class Problem(BaseModel):
     message: Annotated[str, Field(description="One sentence on what is wrong.")]
 
 
-def install(app: FastAPI) -> None:
+def install_handlers(app: FastAPI) -> None:
     """Register handlers that turn every error into a ``Problem``."""
 
     @app.exception_handler(InputError)
     async def answer_input_error(_: Request, error: InputError) -> JSONResponse:
-        return problem(400, error.detail if isinstance(error, DecodeError) else str(error))
+        return make_problem(400, error.detail if isinstance(error, DecodeError) else str(error))
 
     @app.exception_handler(RequestValidationError)
     async def answer_invalid_request(_: Request, error: RequestValidationError) -> JSONResponse:
-        return problem(400, _describe(error))
+        return make_problem(400, _describe(error))
 
     @app.exception_handler(HTTPException)
     async def answer_http_error(request: Request, error: HTTPException) -> JSONResponse:
@@ -59,13 +59,13 @@ def install(app: FastAPI) -> None:
         message = error.detail
         if message in _PHRASES:
             message = sentences[error.status_code]
-        return problem(error.status_code, message, error.headers)
+        return make_problem(error.status_code, message, error.headers)
 
     @app.exception_handler(DamagedRecordError)
     async def answer_damaged(request: Request, error: DamagedRecordError) -> JSONResponse:
         with suppress(UnavailableError, ConfigError):
             await request.app.state.dependencies.tables.report_suspects(error.customers)
-        return problem(503, str(error), {"Retry-After": "5"})
+        return make_problem(503, str(error), {"Retry-After": "5"})
 
     @app.exception_handler(UnavailableError)
     @app.exception_handler(ConfigError)
@@ -74,17 +74,17 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def answer_mistake(_: Request, __: Exception) -> JSONResponse:
-        return problem(500, "the server made a mistake; its log says which")
+        return make_problem(500, "the server made a mistake; its log says which")
 
 
 def answer_unavailable(scope: Scope, error: Exception) -> JSONResponse:
-    """Build a 503 that says of which server, and log the rest: it holds addresses and the like."""
+    """Build a 503 that names the server, and log the error, which may hold addresses."""
     sentence = next((text for kind, text in _AWAY.items() if isinstance(error, kind)), _NOT_THERE)
-    logger.warning("request %s is answered 503: %s", request_id_of(scope), error)
-    return problem(503, sentence, {"Retry-After": "1"})
+    logger.warning("request %s is answered 503: %s", choose_request_id(scope), error)
+    return make_problem(503, sentence, {"Retry-After": "1"})
 
 
-def problem(status: int, message: str, headers: object = None) -> JSONResponse:
+def make_problem(status: int, message: str, headers: object = None) -> JSONResponse:
     """Build an answer of this status whose body is the sentence."""
     text = message.encode(errors="replace").decode()
     own = headers if isinstance(headers, dict) else {}

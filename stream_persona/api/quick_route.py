@@ -29,7 +29,7 @@ _JSON: Final = frozenset(
 _MOST: Final = float(1 << 63)
 
 
-def quick_route(read: Read) -> type[APIRoute]:
+def make_quick_route(read: Read) -> type[APIRoute]:
     """Make the class of a route with one body, whose endpoint returns a response.
 
     The route has no dependencies. Errors of its endpoint are answered by the application's handlers

@@ -212,7 +212,7 @@ class Ranker:
         source = (weights.version, names.learned)
         if self._derived_from != source and self._derivation is None:
             # Other names may be shown while the thread runs, which would move what it reads.
-            shown = {slot: names.key(slot) for slot in weights.weighted_slots.tolist()}
+            shown = {slot: names.join_names(slot) for slot in weights.weighted_slots.tolist()}
             self._derivation = asyncio.create_task(self._derive(source, weights, shown))
             self._derivation.add_done_callback(_log_failure)
         if (derivation := self._derivation) is not None:

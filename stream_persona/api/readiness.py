@@ -43,7 +43,7 @@ class SharedCheck:
         task = self._running
         if task is None or (task.done() and self._clock() - self._ended >= KEPT_SECONDS):
             self._running = task = asyncio.create_task(self._run())
-        return await asyncio.shield(task)  # a caller who leaves takes it from no other
+        return await asyncio.shield(task)  # one caller's cancellation must not end it for others
 
     async def close(self) -> None:
         """Give up a check that is under way."""

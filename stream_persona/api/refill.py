@@ -95,11 +95,11 @@ async def read_newest(settings: Settings, most: int) -> list[tuple[int, Consumer
     async with RangeReader(
         settings, patience=_SECONDS, chunk=_CHUNK, poll_ms=_POLL_MS, skip_expired=True
     ) as reader:
-        if settings.topic_changes not in await reader.topics():
+        if settings.topic_changes not in await reader.list_topics():
             return []
         partitions = [TopicPartition(settings.topic_changes, p) for p in range(settings.partitions)]
         each = -(-most // len(partitions))
-        held = await reader.bounds(partitions)
+        held = await reader.load_bounds(partitions)
         reader.begin({tp: offsets[-each:] for tp, offsets in held.items()})
         read = list(chain.from_iterable([batch async for batch in reader.read()]))
     reached: dict[int, int] = {}

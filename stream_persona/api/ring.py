@@ -103,14 +103,14 @@ class Ring:
         except TimeoutError:
             return
 
-    def position_after(self, change_id: str) -> int | None:
+    def find_position_after(self, change_id: str) -> int | None:
         """Find the position after a change's first appearance; None when it is not held."""
         for index, held in enumerate(self._kept):
             if held.change_id == change_id:
                 return self.start + index + 1
         return None
 
-    def tied_before(self, change_id: str) -> list[bytes]:
+    def list_tied_before(self, change_id: str) -> list[bytes]:
         """Return the events of a change's own time that stand before it, and may have come after.
 
         A listener that has got the change may lack them.

@@ -19,7 +19,7 @@ from stream_persona.api.connections import BoundedProtocol
 from stream_persona.api.dependencies import PATIENCE
 from stream_persona.api.security.origins import is_loopback
 from stream_persona.errors import SettingsError, UnavailableError
-from stream_persona.kafka.rights import check_rights, rights_of_api
+from stream_persona.kafka.rights import check_rights, list_api_rights
 from stream_persona.kafka.topics import ask
 from stream_persona.listening import explain_listening
 from stream_persona.model.river_trial import check_models
@@ -65,9 +65,9 @@ def serve(settings: Settings, taxonomy: Taxonomy) -> None:
     asyncio.run(_check_broker(settings))
     api = create_api(settings, taxonomy)
     with _listen(settings) as listening:
-        parts = api.state.dependencies
-        config = _configure(api, settings, parts.connections)
-        server = _Server(config, before_exit=parts.feed.close)
+        dependencies = api.state.dependencies
+        config = _configure(api, settings, dependencies.connections)
+        server = _Server(config, before_exit=dependencies.feed.close)
         # A full collection would traverse everything that was imported as well, a tenth of a second
         # in which no request is answered: what exists by now is kept out of collections.
         gc.collect()
@@ -100,7 +100,7 @@ def check_door(settings: Settings) -> None:
 def _configure(api: FastAPI, settings: Settings, connections: Connections) -> uvicorn.Config:
     return uvicorn.Config(
         api, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE, ws="none",
-        # Without keys it counts who is at the other end, and nobody's word for it.
+        # Without keys the peer's own address decides, and no header that names another one.
         proxy_headers=settings.needs_key,
         http=partial(BoundedProtocol, connections=connections),  # type: ignore[arg-type]
         h11_max_incomplete_event_size=HEAD_BYTES, timeout_keep_alive=IDLE_SECONDS,
@@ -131,7 +131,7 @@ async def _check_broker(settings: Settings) -> None:
     """
 
     async def check(admin: AIOKafkaAdminClient) -> None:
-        await check_rights(admin, settings, rights_of_api(settings), "Describe")
+        await check_rights(admin, settings, list_api_rights(settings), "Describe")
 
     try:
         await ask(settings.model_copy(update={"retry_seconds": _BROKER_SECONDS}), check)

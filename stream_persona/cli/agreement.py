@@ -1,4 +1,4 @@
-"""Commands must be set as the workers are: else they would read or write what nobody else does."""
+"""Checks that a command's settings are the workers': else it would use keys of its own."""
 
 from __future__ import annotations
 

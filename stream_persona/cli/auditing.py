@@ -1,4 +1,4 @@
-"""The audit log of commands: who of this machine assigned or deleted, and whether it went out."""
+"""The audit log of commands: the user who assigned or deleted, and whether it was sent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def auditing(settings: Settings, action: str, facts: Mapping[str, object]) -> Iterator[None]:
+def audit_block(settings: Settings, action: str, facts: Mapping[str, object]) -> Iterator[None]:
     """Write the line of what is done in the block, whether it succeeds or not.
 
     ``facts`` are those of its end: the block may add to them.
@@ -41,25 +41,23 @@ def auditing(settings: Settings, action: str, facts: Mapping[str, object]) -> It
 
 
 @contextmanager
-def auditing_refusals(
-    settings: Settings, action: str, facts: Mapping[str, object]
-) -> Iterator[None]:
+def audit_refusals(settings: Settings, action: str, facts: Mapping[str, object]) -> Iterator[None]:
     """Write a line if the block, which does nothing yet, refuses what was asked for."""
     try:
         yield
     except (ConfigError, InputError):
-        refuse(settings, action, facts)
+        write_refusal(settings, action, facts)
         raise
 
 
-def refuse(settings: Settings, action: str, facts: Mapping[str, object]) -> None:
+def write_refusal(settings: Settings, action: str, facts: Mapping[str, object]) -> None:
     """Write the line of what was refused."""
     audit_log.configure_command(settings.audit_file, settings.log_level)
     _write(action, "refused", facts)
 
 
-def note_command(message: Outgoing, is_confirmed: bool) -> None:
-    """Write the line of a file's assignment or deletion: ``auditing`` is entered meanwhile."""
+def write_command(message: Outgoing, is_confirmed: bool) -> None:
+    """Write the line of a file's assignment or deletion: ``audit_block`` is entered meanwhile."""
     if message.command is None:
         return
     facts = {

@@ -6,12 +6,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from stream_persona.cli.agreement import OF_TAXONOMIES, check_before_sending
-from stream_persona.cli.auditing import auditing
-from stream_persona.domain.decode_errors import tell_apart
-from stream_persona.domain.events import rfc3339
+from stream_persona.cli.auditing import audit_block
+from stream_persona.domain.decode_errors import show_apart
+from stream_persona.domain.events import format_rfc3339
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import QueryError
-from stream_persona.kafka.commands import check_somebody, new_assignment, new_deletion, send_once
+from stream_persona.kafka.commands import check_somebody, make_assignment, make_deletion, send_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,12 +41,12 @@ async def send_assignment(
     nobody = NobodyIds(settings.nobody)
     now = clock() // 1_000_000
     facts = {"customer_id": customer_id}
-    with auditing(settings, "assignment", facts):
+    with audit_block(settings, "assignment", facts):
         check_somebody(customer_id, nobody)
         if persona is not None and taxonomy.resolve(persona) is None:
-            shown, known = tell_apart(persona, taxonomy.names)
+            shown, known = show_apart(persona, taxonomy.names)
             raise QueryError(f"persona {shown} is not of the taxonomy; expected one of {known}")
-        event = new_assignment(taxonomy, customer_id, persona, source, at=now, nobody=nobody)
+        event = make_assignment(taxonomy, customer_id, persona, source, at=now, nobody=nobody)
         await check_before_sending(settings, taxonomy)
         facts["event_id"] = event.assignment_id
         await send_once(settings, event)
@@ -55,7 +55,7 @@ async def send_assignment(
         "customer_id": customer_id,
         "persona": event.persona,
         "source": source,
-        "occurred_at": rfc3339(now),
+        "occurred_at": format_rfc3339(now),
         "topic": settings.topic_assignments,
     }
 
@@ -76,14 +76,14 @@ async def send_deletion(
     """
     now = clock() // 1_000_000
     facts = {"customer_id": customer_id}
-    with auditing(settings, "deletion", facts):
-        event = new_deletion(customer_id, at=now, nobody=NobodyIds(settings.nobody))
+    with audit_block(settings, "deletion", facts):
+        event = make_deletion(customer_id, at=now, nobody=NobodyIds(settings.nobody))
         await check_before_sending(settings, taxonomy, OF_TAXONOMIES)
         facts["event_id"] = event.request_id
         await send_once(settings, event)
     return {
         "request_id": event.request_id,
         "customer_id": customer_id,
-        "requested_at": rfc3339(now),
+        "requested_at": format_rfc3339(now),
         "topic": settings.topic_deletions,
     }

@@ -114,9 +114,9 @@ def assign(
     if customer is not None or withdraw:
         other = "a CUSTOMER" if customer is not None else "--withdraw (see --withdraw-empty)"
         raise typer.BadParameter(f"--file and {other} exclude each other")
-    from stream_persona.cli.label_files import Request, assign_file
+    from stream_persona.cli.label_files import LabelFileRequest, assign_file
 
-    request = Request(file, source, withdraw_empty, skip_mistakes, dry_run, as_json)
+    request = LabelFileRequest(file, source, withdraw_empty, skip_mistakes, dry_run, as_json)
     assign_file(*load_configuration(), request)
 
 
@@ -145,12 +145,12 @@ def delete(
     On a terminal it asks for confirmation.
     """
     from stream_persona.cli import customer_events
-    from stream_persona.cli.auditing import auditing_refusals
+    from stream_persona.cli.auditing import audit_refusals
     from stream_persona.domain.identity import NobodyIds
     from stream_persona.kafka.commands import check_somebody
 
     settings, taxonomy = load_configuration()
-    with auditing_refusals(settings, "deletion", {"customer_id": customer}):
+    with audit_refusals(settings, "deletion", {"customer_id": customer}):
         check_somebody(customer, NobodyIds(settings.nobody))
     if sys.stdin.isatty() and not yes:
         question = f"Forget customer {customer!r} and what was learned of them?"

@@ -57,9 +57,9 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Run a whole system on this machine, with real shoppers, and measure it as they shop."""
-    from stream_persona.demo.run import Options, run
+    from stream_persona.demo.run import DemoOptions, run
 
-    options = Options(
+    options = DemoOptions(
         for_seconds=bound,
         speed=speed,
         browser=browser,
@@ -90,7 +90,7 @@ def simulate(
     The shoppers behave like the taxonomy's personas, until --count, --for or Ctrl-C ends the run.
     """
     from stream_persona.cli.agreement import check_before_sending
-    from stream_persona.cli.terminal import progress
+    from stream_persona.cli.terminal import show_progress
     from stream_persona.demo import simulation
     from stream_persona.demo.simulator import Simulator
 
@@ -107,7 +107,7 @@ def simulate(
             sent += number
             advance(number)
 
-    with progress("events", total) as advance:
+    with show_progress("events", total) as advance:
         seconds = _measure(lambda: run_command(produce(advance)))
     summary = {"events": sent, "seconds": round(seconds, 3), "events_per_second": sent / seconds}
     print_result(summary, as_json=as_json)

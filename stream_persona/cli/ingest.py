@@ -22,8 +22,8 @@ from stream_persona.cli.running import run
 
 if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.ingestion.run import Request
-    from stream_persona.ingestion.summary import Summary
+    from stream_persona.ingestion.run import IngestRequest
+    from stream_persona.ingestion.summary import IngestSummary
     from stream_persona.settings import Settings
 
 group = typer.Typer()
@@ -80,14 +80,17 @@ def ingest(
 ) -> None:
     """Send events from files to the topics, while workers run."""
     from stream_persona.files.row_reader import KIND_NAMES
-    from stream_persona.ingestion.run import Request
-    from stream_persona.ingestion.summary import Summary
+    from stream_persona.ingestion.run import IngestRequest
+    from stream_persona.ingestion.summary import IngestSummary
 
     if source is not None and kind is not None:
         raise typer.BadParameter("--source names documents of any kind: leave --kind out")
     settings, taxonomy = load_configuration()
     own = KIND_NAMES.index(kind) if kind else None
-    request, summary = Request(files, own, rate, dry_run, dead_letters, source), Summary()
+    request, summary = (
+        IngestRequest(files, own, rate, dry_run, dead_letters, source),
+        IngestSummary(),
+    )
     code = 1
     try:
         run(_ingest(settings, taxonomy, request, summary))
@@ -101,29 +104,29 @@ def ingest(
 
 
 async def _ingest(
-    settings: Settings, taxonomy: Taxonomy, request: Request, summary: Summary
+    settings: Settings, taxonomy: Taxonomy, request: IngestRequest, summary: IngestSummary
 ) -> None:
     from stream_persona.cli.agreement import check_before_sending
-    from stream_persona.cli.auditing import auditing, note_command
-    from stream_persona.cli.terminal import progress
+    from stream_persona.cli.auditing import audit_block, write_command
+    from stream_persona.cli.terminal import show_progress
     from stream_persona.ingestion.run import ingest as send
 
     if request.dry_run:
-        await send(settings, taxonomy, request, summary, progress, print_error)
+        await send(settings, taxonomy, request, summary, show_progress, print_error)
         return
     facts: dict[str, object] = {"files": [str(path) for path in request.files]}
-    with auditing(settings, "files of events", facts):
+    with audit_block(settings, "files of events", facts):
         await check_before_sending(settings, taxonomy)
-        request = replace(request, note=note_command)
+        request = replace(request, note=write_command)
         try:
-            await send(settings, taxonomy, request, summary, progress, print_error)
+            await send(settings, taxonomy, request, summary, show_progress, print_error)
         finally:
             facts["sent"] = sum(each.sent for each in summary.receipts.values())
 
 
-def _print(summary: Summary, *, as_json: bool) -> None:
+def _print(summary: IngestSummary, *, as_json: bool) -> None:
     """Print what became of all rows; for people, what cannot be read on standard error."""
-    facts = summary.plain()
+    facts = summary.to_plain()
     if not as_json:
         for each in facts.pop("unreadable_examples"):
             print_error(f"{each['source']}:{each['line']}: {each['reason']}: {each['detail']}")

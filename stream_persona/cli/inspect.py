@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.inspection.sample import Sample
+    from stream_persona.inspection.sample import InputSample
     from stream_persona.settings import Settings
 
-#: What names of files end with: nobody names a topic so, and means it.
+#: Suffixes of files: a name that ends so is taken for a file, not for a topic.
 _SUFFIXES: Final = frozenset({
     ".csv", ".gz", ".json", ".jsonl", ".ndjson", ".parquet", ".tsv", ".txt", ".xls", ".xlsx",
     ".zip", ".zst",
@@ -90,17 +90,17 @@ def inspect(
 
 
 def _make_reports(
-    samples: list[Sample],
+    samples: list[InputSample],
     settings: Settings,
     taxonomy: Taxonomy,
     clock: Callable[[], int] = time.time_ns,
 ) -> list[dict[str, Any]]:
-    from stream_persona.cli.terminal import progress
-    from stream_persona.inspection.reading import kinds_by_name
+    from stream_persona.cli.terminal import show_progress
+    from stream_persona.inspection.reading import map_names_to_kinds
     from stream_persona.inspection.report import make_report
 
-    topics, now = kinds_by_name(settings), clock() // 1_000_000
-    with progress("messages", sum(len(sample.messages) for sample in samples)) as advance:
+    topics, now = map_names_to_kinds(settings), clock() // 1_000_000
+    with show_progress("messages", sum(len(sample.messages) for sample in samples)) as advance:
         return [
             make_report(
                 sample, taxonomy, topics, settings.partitions, now, settings.nobody, advance
@@ -111,7 +111,7 @@ def _make_reports(
 
 def _read(
     name: str, kind: int | None, limit: int, settings: Settings, taxonomy: Taxonomy
-) -> Sample:
+) -> InputSample:
     """Read a file, if there is one of the name or it could be no topic's; else a topic."""
     from stream_persona.inspection.reading import read_file, read_topic
 

@@ -101,17 +101,17 @@ def _describe_times(times: Mapping[str, Any]) -> dict[str, str]:
     if times["first"] is not None:
         facts["from, to"] = f"{_format_time(times['first'])}, {_format_time(times['last'])}"
     facts["odd times"] = _join([
-        *_counted(times["before_2000"]["messages"], "before 2000"),
-        *_counted(times["in_the_future"]["messages"], "in the future"),
+        *_describe_count(times["before_2000"]["messages"], "before 2000"),
+        *_describe_count(times["in_the_future"]["messages"], "in the future"),
     ])  # fmt: skip
-    facts["behind arrival"] = _spread(times["behind_arrival_ms"])
-    facts["late by"] = _spread(times["late_ms"]) if times["late_ms"].get("most") else ""
+    facts["behind arrival"] = _format_spread(times["behind_arrival_ms"])
+    facts["late by"] = _format_spread(times["late_ms"]) if times["late_ms"].get("most") else ""
     return facts
 
 
 def _describe_repeats(repeats: Mapping[str, Any]) -> dict[str, str]:
     shared, orders = repeats["ids_of_many_events"], repeats["edited_orders"]
-    after = _spread(repeats["retries"]["after_ms"])
+    after = _format_spread(repeats["retries"]["after_ms"])
     retries = _count(repeats["retries"]["messages"], f"after {after}" if after else "")
     return {
         "retries": retries,
@@ -131,8 +131,8 @@ def _describe_contents(contents: Mapping[str, Any]) -> dict[str, str]:
         "searches": _join(f"{script} {n:,}" for script, n in scripts.items()),
         "prices": price,
         "returns": _join([
-            *_counted(negative["quantities"], "negative quantities"),
-            *_counted(negative["prices"], "negative prices"),
+            *_describe_count(negative["quantities"], "negative quantities"),
+            *_describe_count(negative["prices"], "negative prices"),
         ]),
     }  # fmt: skip
 
@@ -164,8 +164,8 @@ def _describe_topic(topic: Mapping[str, Any] | None) -> dict[str, str]:
         "partitions": f"{topic['partitions']} (settings: {topic['partitions_of_the_settings']})",
         "topic's settings": _join(f"{name}={v}" for name, v in sorted(topic["configs"].items())),
         "keys": _join([
-            *_counted(keys["without_key"], "without a key"),
-            *_counted(keys["other_keys"], "not the customer's id"),
+            *_describe_count(keys["without_key"], "without a key"),
+            *_describe_count(keys["other_keys"], "not the customer's id"),
         ]),
     }  # fmt: skip
 
@@ -230,11 +230,11 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}".rstrip() if number else ""
 
 
-def _counted(number: int, what: str) -> list[str]:
+def _describe_count(number: int, what: str) -> list[str]:
     return [f"{number:,} {what}"] if number else []
 
 
-def _spread(spread: Mapping[str, float]) -> str:
+def _format_spread(spread: Mapping[str, float]) -> str:
     if "median" not in spread:
         return ""
     named = (("median", "half"), ("p99", "99 %"), ("most", "all"))

@@ -13,7 +13,7 @@ group = typer.Typer(help="Make keys for callers of the API.")
 
 
 @group.callback()
-def commands() -> None:
+def keep_group() -> None:
     """Keep ``new`` a command of its own, although it is the only one."""
 
 

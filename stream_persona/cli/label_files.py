@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from stream_persona.cli.agreement import check_before_sending
-from stream_persona.cli.auditing import auditing, auditing_refusals, note_command, refuse
+from stream_persona.cli.auditing import audit_block, audit_refusals, write_command, write_refusal
 from stream_persona.cli.options import print_error, print_result
 from stream_persona.cli.running import run
-from stream_persona.cli.terminal import progress
+from stream_persona.cli.terminal import show_progress
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.ingestion.assign import send_labels
 from stream_persona.ingestion.label_file import LabelFile
 from stream_persona.ingestion.labels import LabelReader
-from stream_persona.kafka.sender import Receipt
+from stream_persona.kafka.sender import SendCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ _ACTION: Final = "file of assignments"
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class LabelFileRequest:
     """A file of labels, and what is to be done with it; ``source`` is that of rows without one."""
 
     path: Path
@@ -47,7 +47,7 @@ class Request:
 def assign_file(
     settings: Settings,
     taxonomy: Taxonomy,
-    request: Request,
+    request: LabelFileRequest,
     clock: Callable[[], int] = time.time_ns,
 ) -> None:
     """Send the labels of a file; end with 2 if mistakes keep that from being done, 3 if skipped.
@@ -63,15 +63,15 @@ def assign_file(
     )  # fmt: skip
     facts: dict[str, object] = {"file": str(request.path)}
     file, check = _look_through(settings, reader, request, facts)
-    receipt = Receipt()
+    receipt = SendCounts()
     is_refused = bool(check.mistakes) and not request.skip_mistakes
     if is_refused and not request.dry_run:
-        refuse(settings, _ACTION, facts | {"mistakes": check.mistakes.total()})
+        write_refusal(settings, _ACTION, facts | {"mistakes": check.mistakes.total()})
     if is_refused or request.dry_run:
         _print(request, settings, check, receipt)
         raise typer.Exit(2 if is_refused else 3 if check.mistakes else 0)
     try:
-        with auditing(settings, _ACTION, facts):
+        with audit_block(settings, _ACTION, facts):
             try:
                 run(_send(settings, taxonomy, file, check, receipt))
             finally:
@@ -86,26 +86,32 @@ def assign_file(
 
 
 def _look_through(
-    settings: Settings, reader: LabelReader, request: Request, facts: dict[str, object]
+    settings: Settings, reader: LabelReader, request: LabelFileRequest, facts: dict[str, object]
 ) -> tuple[LabelFile, Check]:
     """Look through a file; one that cannot be read leaves a line, unless it is but tried."""
-    watching = nullcontext() if request.dry_run else auditing_refusals(settings, _ACTION, facts)
-    with watching, progress("rows, first looked through", None) as advance:
+    watching = nullcontext() if request.dry_run else audit_refusals(settings, _ACTION, facts)
+    with watching, show_progress("rows, first looked through", None) as advance:
         file = LabelFile(request.path, reader)
         return file, file.check(advance)
 
 
 async def _send(
-    settings: Settings, taxonomy: Taxonomy, file: LabelFile, check: Check, receipt: Receipt
+    settings: Settings, taxonomy: Taxonomy, file: LabelFile, check: Check, receipt: SendCounts
 ) -> None:
     await check_before_sending(settings, taxonomy)
-    with progress("labels", check.assignments + check.withdrawals) as advance:
-        await send_labels(settings, file, receipt, advance, note_command)
+    with show_progress("labels", check.assignments + check.withdrawals) as advance:
+        await send_labels(settings, file, receipt, advance, write_command)
 
 
-def _print(request: Request, settings: Settings, check: Check, receipt: Receipt) -> None:
+def _print(
+    request: LabelFileRequest, settings: Settings, check: Check, receipt: SendCounts
+) -> None:
     """Print what was found and sent; for people, each mistake on standard error."""
-    facts: dict[str, Any] = {"file": str(request.path), "dry_run": request.dry_run, **check.plain()}
+    facts: dict[str, Any] = {
+        "file": str(request.path),
+        "dry_run": request.dry_run,
+        **check.to_plain(),
+    }
     facts |= {**asdict(receipt), "topic": settings.topic_assignments}
     if not request.as_json:
         for line, _, field, value, detail in check.examples:

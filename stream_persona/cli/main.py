@@ -51,7 +51,7 @@ def _print_version(value: bool) -> None:
 
 
 @app.callback()
-def options(
+def take_options(
     version: Annotated[
         bool,
         typer.Option(
@@ -93,7 +93,7 @@ def worker() -> None:
     """
     from stream_persona.cli import services
 
-    services.worker(*load_configuration())
+    services.run_worker(*load_configuration())
 
 
 @app.command(epilog="Example: STREAM_PERSONA_API_PORT=8080 stream-persona api")
@@ -101,7 +101,7 @@ def api() -> None:
     """Serve lookups, predictions, changes as they happen and the dashboard over HTTP."""
     from stream_persona.cli import services
 
-    services.api(*load_configuration())
+    services.run_api(*load_configuration())
 
 
 app.add_typer(demo.group)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.model.comparison import Row
+    from stream_persona.model.comparison import ComparisonRow
     from stream_persona.model.river_adapter import Example
     from stream_persona.settings import Settings
 
@@ -51,7 +51,7 @@ def compare(
     """
     from dataclasses import asdict
 
-    from stream_persona.cli.terminal import print_json, progress
+    from stream_persona.cli.terminal import print_json, show_progress
     from stream_persona.model import comparison
     from stream_persona.model.river_adapter import parse_specifications
     from stream_persona.store.blas import limit_blas_threads
@@ -63,7 +63,7 @@ def compare(
     models = comparison.make_contestants([settings.model, *rivals], taxonomy)
     limit_blas_threads()
     known = run(load_examples(settings, taxonomy))
-    with progress("customers evaluated", len(known) * len(models)) as advance:
+    with show_progress("customers evaluated", len(known) * len(models)) as advance:
         rows = comparison.compare(
             known, models, taxonomy, time.perf_counter, advance, in_time=in_time
         )
@@ -85,10 +85,10 @@ async def load_examples(settings: Settings, taxonomy: Taxonomy) -> list[Example]
 
     async with open_tables(settings, _PATIENCE) as tables:
         await check_agreement(settings, taxonomy, tables)
-        return await examples.read(tables, settings.partitions, taxonomy)
+        return await examples.read_examples(tables, settings.partitions, taxonomy)
 
 
-def print_table(rows: Sequence[Row]) -> None:
+def print_table(rows: Sequence[ComparisonRow]) -> None:
     """Print a table of the models, and below it why any of them failed."""
     from rich.console import Console
     from rich.table import Table

@@ -32,7 +32,7 @@ DeadLetters = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Write the lines that cannot be read to this file."),
 ]
-#: What arguments are that name files of events.
+#: The declaration of arguments that name files of events.
 FILES: Final[dict[str, Any]] = {
     "metavar": "FILES",
     "help": "JSON Lines, a JSON array, CSV or Parquet, also gzipped; the oldest first.",
@@ -94,7 +94,7 @@ def parse_time(text: str) -> int:
 
     Digits that could be a date, such as 20250301, are refused rather than read as seconds.
     """
-    from stream_persona.domain.time import OUT_OF_RANGE, as_field, milliseconds, parse_number
+    from stream_persona.domain.time import OUT_OF_RANGE, as_field, parse_number, to_milliseconds
 
     expected = (
         "write 2025-03-01, 2025-03-01T12:00:00Z, or a number of epoch seconds, milliseconds, "
@@ -112,7 +112,7 @@ def parse_time(text: str) -> int:
     try:
         if time is None:
             return parse_number(float(text) if "." in text else int(text))
-        return milliseconds(as_field(time if time.tzinfo else time.replace(tzinfo=UTC)))
+        return to_milliseconds(as_field(time if time.tzinfo else time.replace(tzinfo=UTC)))
     except ValueError:
         raise typer.BadParameter(f"{text!r}: {OUT_OF_RANGE}; {expected}") from None
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any
 
-    from stream_persona.replay.summary import Summary
+    from stream_persona.replay.summary import ReplaySummary
     from stream_persona.settings import Settings
 
 group = typer.Typer()
@@ -90,11 +90,11 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Replay events from files or topics into the stored records, and publish once at the end."""
-    from stream_persona.cli.auditing import auditing
-    from stream_persona.cli.terminal import progress
+    from stream_persona.cli.auditing import audit_block
+    from stream_persona.cli.terminal import show_progress
     from stream_persona.kafka.source_topics import find_source_topics
     from stream_persona.replay.files import KIND_NAMES
-    from stream_persona.replay.run import Request, backfill
+    from stream_persona.replay.run import BackfillRequest, backfill
     from stream_persona.replay.topics import Range
 
     span = Range(from_offset, from_time, to_offset, to_time)
@@ -102,7 +102,7 @@ def replay(
     settings, taxonomy = load_configuration()
     all_topics = [*settings.input_topics, *find_source_topics(settings)]
     kinds, sources = _find_topics(topic or all_topics, settings)
-    request = Request(
+    request = BackfillRequest(
         files=files or (),
         kind=KIND_NAMES.index(kind) if kind else None,
         kinds=kinds,
@@ -113,8 +113,8 @@ def replay(
     )
     named = [str(path) for path in files or ()] or topic or all_topics
     facts: dict[str, object] = {"files" if files else "topics": named}
-    with auditing(settings, "replay", facts):
-        summary = _fold(backfill(settings, taxonomy, request, progress))
+    with audit_block(settings, "replay", facts):
+        summary = _fold(backfill(settings, taxonomy, request, show_progress))
         facts["applied"] = summary.applied
     _conclude(summary, as_json=as_json)
 
@@ -137,19 +137,19 @@ def rebuild(as_json: Json = False) -> None:
 
     The exit code is 3 when some messages could not be read; all others were folded.
     """
-    from stream_persona.cli.auditing import auditing
-    from stream_persona.cli.terminal import progress
+    from stream_persona.cli.auditing import audit_block
+    from stream_persona.cli.terminal import show_progress
     from stream_persona.replay.rebuild import rebuild as fold_again
 
     settings, taxonomy = load_configuration()
     facts: dict[str, object] = {}
-    with auditing(settings, "rebuild", facts):
-        summary = _fold(fold_again(settings, taxonomy, progress))
+    with audit_block(settings, "rebuild", facts):
+        summary = _fold(fold_again(settings, taxonomy, show_progress))
         facts["applied"] = summary.applied
     _conclude(summary, as_json=as_json)
 
 
-def _fold(work: Coroutine[Any, Any, Summary]) -> Summary:
+def _fold(work: Coroutine[Any, Any, ReplaySummary]) -> ReplaySummary:
     """Run a replay or a rebuild, with BLAS as workers have it: they fit the same model."""
     from stream_persona.store.blas import limit_blas_threads
 
@@ -157,9 +157,9 @@ def _fold(work: Coroutine[Any, Any, Summary]) -> Summary:
     return run(work)
 
 
-def _conclude(summary: Summary, *, as_json: bool) -> None:
+def _conclude(summary: ReplaySummary, *, as_json: bool) -> None:
     """Print what became of all events, and exit with 3 if some could not be read."""
-    facts = summary.plain()
+    facts = summary.to_plain()
     if not as_json:
         del facts["unreadable_examples"]
         facts["unreadable"] = summary.describe_unreadable()

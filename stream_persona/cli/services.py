@@ -44,7 +44,7 @@ _REPETITIVE: Final = (
 _SELDOM_SECONDS: Final = 10.0
 
 
-def worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
+def run_worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
     """Check topics, broker and Redis, then work until a signal comes.
 
     Raises:
@@ -97,7 +97,7 @@ def _collect_seldom() -> None:
     gc.freeze()
 
 
-def api(settings: Settings, taxonomy: Taxonomy) -> None:
+def run_api(settings: Settings, taxonomy: Taxonomy) -> None:
     """Serve HTTP until a signal comes."""
     from stream_persona.api import serve
 
@@ -109,7 +109,7 @@ def api(settings: Settings, taxonomy: Taxonomy) -> None:
 
 
 def log_to_stderr(level: str) -> None:
-    """One readable line for each record from ``level`` on; first those of misspelt settings."""
+    """Log one readable line per record from ``level`` on; warn of misspelt settings first."""
     levels = logging.getLevelNamesMapping()
     logging.basicConfig(
         stream=sys.stderr,
@@ -156,9 +156,9 @@ class _Seldom(logging.Filter):
 
 
 class _DropAfterFatal(logging.Filter):
-    """Drops ERROR records that follow a fatal error: they are of its way out of the process.
+    """Drops ERROR records that follow a fatal error: they only report what its shutdown breaks.
 
-    An error of ours is fatal, and the last line that an operator should see.
+    A ``StreamPersonaError`` is fatal, and must be the last line that an operator sees.
     """
 
     _ending = False

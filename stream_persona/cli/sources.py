@@ -68,7 +68,7 @@ def _try(sources: Sources, topic: str | None, path: Path) -> MappedDocument:
     names = ", ".join(sources.topics)
     if topic is None and len(sources.topics) > 1:
         raise typer.BadParameter(f"name the document's topic by --topic: one of {names}")
-    own = sources.of_topic(topic or sources.topics[0])
+    own = sources.list_for_topic(topic or sources.topics[0])
     if not own:
         raise typer.BadParameter(f"no source reads topic {topic!r}; there are {names}")
     try:

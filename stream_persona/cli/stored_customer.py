@@ -14,7 +14,7 @@ from stream_persona.domain import record_codec
 from stream_persona.domain.due import advance
 from stream_persona.domain.events import (
     check_id,
-    rfc3339,
+    format_rfc3339,
 )
 from stream_persona.domain.features import compute_profiles
 from stream_persona.domain.identity import NobodyIds
@@ -111,7 +111,7 @@ def _describe_record(record: Record, settings: Settings, taxonomy: Taxonomy) -> 
     return {
         "clock": _format_time(record.counts.clock),
         "label": msgspec.structs.asdict(record.label) if record.label else None,
-        "active_label": taxonomy.resolve(record.active_label()),
+        "active_label": taxonomy.resolve(record.find_active_label()),
         "faded_at": _format_time(record.faded_at),
         "revision": record.published.revision if record.published else 0,
         "deleted_at": _format_time(record.deleted_at),
@@ -134,7 +134,8 @@ def _describe_behaviour(
         "evidence": round(evidence, 3),
         "tokens": len(record.counts),
         "heaviest_tokens": {
-            tokenizer.names.name(int(profile.slots[i])): round(float(weights[i]), 3) for i in named
+            tokenizer.names.name_slot(int(profile.slots[i])): round(float(weights[i]), 3)
+            for i in named
         },
     }
 
@@ -154,4 +155,4 @@ def _describe_source(key: int, settings: Settings) -> str:
 
 
 def _format_time(at: int) -> str | None:
-    return rfc3339(at) if at else None
+    return format_rfc3339(at) if at else None

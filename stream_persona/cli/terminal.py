@@ -31,7 +31,7 @@ def print_facts(facts: Mapping[str, object], title: str | None = None) -> None:
 
 
 @contextlib.contextmanager
-def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+def show_progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """Show a bar on standard error, if that is a terminal, and yield what advances it.
 
     ``total`` None is an unknown number.

@@ -16,7 +16,7 @@ from stream_persona.client.base import (
     REDIS_ERRORS,
     TIMEOUT,
     BaseClient,
-    own_without_lookup,
+    find_own_without_lookup,
 )
 from stream_persona.client.changes import watch
 from stream_persona.client.decision import uses_affinities
@@ -168,7 +168,7 @@ class AsyncPersonaClient(BaseClient):
     async def _look_up_own(self, shopper: Shopper, choice: Choice) -> Own:
         """Look a shopper's own tastes up, unless they are off or cannot be known."""
         customer = shopper.customer_id
-        known = own_without_lookup(shopper, choice, is_known=self._may_be_known(customer))
+        known = find_own_without_lookup(shopper, choice, is_known=self._may_be_known(customer))
         if known is not None:
             return known
         await self._renew(self._renewal_of_common, self._load_common, (self._common_key,))
@@ -189,7 +189,7 @@ class AsyncPersonaClient(BaseClient):
         """Return the public records; raises one of ``REDIS_ERRORS``."""
         if not customer_ids:
             return []
-        redis, keys = self._redis, self._record_keys(customer_ids)
+        redis, keys = self._redis, self._make_record_keys(customer_ids)
         if len(keys) == 1:
             return [await redis.get(keys[0])]
         records: list[bytes | None] = await (
@@ -200,14 +200,14 @@ class AsyncPersonaClient(BaseClient):
     async def _read_affinities(self, personas: Sequence[str]) -> Sequence[dict[Any, Any]]:
         """Return the personas' hashes of lifts; raises one of ``REDIS_ERRORS``."""
         pipeline = self._redis.pipeline(transaction=False)
-        for key in self._affinity_keys(personas):
+        for key in self._make_affinity_keys(personas):
             pipeline.hgetall(key)
         hashes: list[dict[Any, Any]] = await pipeline.execute()
         return hashes
 
     async def _read_tastes(self, customer_id: str) -> bytes | None:
         """Return a customer's stored tastes; raises one of ``REDIS_ERRORS``."""
-        tastes: bytes | None = await self._redis.get(self._tastes_key(customer_id))
+        tastes: bytes | None = await self._redis.get(self._make_tastes_key(customer_id))
         return tastes
 
     async def _read_common(self) -> dict[Any, Any]:

@@ -110,13 +110,13 @@ class BaseClient:
     def _channel(self) -> str:
         return f"{self._prefix}persona-changes"
 
-    def _record_keys(self, customer_ids: Iterable[str]) -> list[str]:
+    def _make_record_keys(self, customer_ids: Iterable[str]) -> list[str]:
         return [f"{self._prefix}persona:{customer}" for customer in customer_ids]
 
-    def _affinity_keys(self, personas: Iterable[str]) -> list[str]:
+    def _make_affinity_keys(self, personas: Iterable[str]) -> list[str]:
         return [f"{self._prefix}persona-affinity:{persona}" for persona in personas]
 
-    def _tastes_key(self, customer_id: str) -> str:
+    def _make_tastes_key(self, customer_id: str) -> str:
         return f"{self._prefix}persona-tastes:{customer_id}"
 
     @property
@@ -124,7 +124,7 @@ class BaseClient:
         return f"{self._prefix}persona-common-tastes"
 
     def _may_be_known(self, customer_id: object) -> bool:
-        """Whether Redis may know anything of an id, whatever it is; nobody is asked for others."""
+        """Whether Redis may know an id, whatever its type; others are not looked up."""
         return is_customer(customer_id, self._nobody)
 
     def _choose(self, strength: float | None, own: float | None, ambiguous: str | None) -> Choice:
@@ -195,8 +195,8 @@ class BaseClient:
         return ranking
 
 
-def own_without_lookup(shopper: Shopper, choice: Choice, *, is_known: bool) -> Own | None:
-    """Return the own tastes of a shopper whose tastes nobody has to look up; None for others."""
+def find_own_without_lookup(shopper: Shopper, choice: Choice, *, is_known: bool) -> Own | None:
+    """Return a shopper's own tastes where they need no lookup; None where they do."""
     if not choice.own:
         return OFF
     if shopper.fallback in {HOLDOUT, UNREACHABLE}:

@@ -1,4 +1,4 @@
-"""What of an item is a feature: its fields as the tokens that they are in an event.
+"""Turns an item's fields into the tokens that they are in an event.
 
 This module needs nothing but the standard library.
 """
@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from stream_persona.domain.binning import canonical_token, levels, price_band
+from stream_persona.domain.binning import canonicalize_token, find_price_band, levels
 from stream_persona.domain.text import MAX_CACHED
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def tokenize_item(item: Mapping[str, Any], separator: str = "/") -> list[list[st
 
 def list_features(item: object, separator: str) -> list[Feature]:
     """Return the features of an item's fields that are some, in order, not yet as tokens."""
-    item, found = fields_of(item), list[Feature]()
+    item, found = read_fields(item), list[Feature]()
     category = item.get("category")
     if isinstance(category, str) and category:
         found.append((_CATEGORY, category, separator))
@@ -70,11 +70,13 @@ def tokenize(feature: Feature) -> Sequence[str]:
     """Return the tokens of a feature, the most specific first."""
     name, value, separator = feature
     if isinstance(value, str):
-        return _levels_of(value, separator) if name == _CATEGORY else _group(name, value)
-    return (f"{name}:{price_band(value)}",)
+        return (
+            _list_level_tokens(value, separator) if name == _CATEGORY else _make_group(name, value)
+        )
+    return (f"{name}:{find_price_band(value)}",)
 
 
-def key_of(item: object, separator: str) -> Key | None:
+def make_key(item: object, separator: str) -> Key | None:
     """Return all that an item's features depend on, if that is short; else None."""
     if type(item) is not dict or item.get("attributes") is not None:
         return None
@@ -90,20 +92,20 @@ def key_of(item: object, separator: str) -> Key | None:
     return (category, product, brand, price, separator) if is_plain and size <= MAX_CACHED else None
 
 
-def features_of_key(key: Key) -> list[Feature]:
+def list_key_features(key: Key) -> list[Feature]:
     """Return the features of the items that have this key."""
     category, product, brand, price, separator = key
     item = {_CATEGORY: category, "product_id": product, "brand": brand, _PRICE: price}
     return list_features(item, separator)
 
 
-def _levels_of(category: str, separator: str) -> tuple[str, ...]:
+def _list_level_tokens(category: str, separator: str) -> tuple[str, ...]:
     """Return the tokens of a category, the last level first."""
     is_short = len(category) <= MAX_CACHED
     return (_find_levels if is_short else _find_levels.__wrapped__)(category, separator)
 
 
-def _group(feature: str, value: str) -> tuple[str, ...]:
+def _make_group(feature: str, value: str) -> tuple[str, ...]:
     """Return the token of a value, or none."""
     is_short = len(feature) + len(value) <= MAX_CACHED
     return (_find_token if is_short else _find_token.__wrapped__)(feature, value)
@@ -117,17 +119,17 @@ def _find_levels(category: str, separator: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=32_768)
 def _find_token(feature: str, value: str) -> tuple[str, ...]:
-    token = canonical_token(f"{feature}:{value}")
+    token = canonicalize_token(f"{feature}:{value}")
     return (token,) if token else ()
 
 
-def fields_of(item: object) -> Mapping[str, Any]:
+def read_fields(item: object) -> Mapping[str, Any]:
     """Return an item that has fields as a mapping of them, anything else as an empty one."""
     if isinstance(item, dict):
         return item
     if isinstance(item, Mapping):
         return item
-    if hasattr(item, "keys"):  # a row of a data frame is no Mapping; what else has some, who knows
+    if hasattr(item, "keys"):  # a row of a data frame is no Mapping; anything else may raise
         with suppress(Exception):
             return dict(cast("Mapping[str, Any]", item))
     return {}

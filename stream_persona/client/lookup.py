@@ -1,4 +1,4 @@
-"""One lookup of several customers: what the cache has, what Redis is asked for, the answers."""
+"""One lookup of several customers: cached shoppers, those to read from Redis, the answers."""
 
 from __future__ import annotations
 

@@ -80,12 +80,12 @@ def parse_shopper(customer_id: str, record: bytes | None) -> Shopper:
     if record is None:
         return Shopper(customer_id)
     try:
-        return _shopper_of(customer_id, orjson.loads(record))
+        return _build_shopper(customer_id, orjson.loads(record))
     except (KeyError, TypeError, ValueError, AttributeError):
         return Shopper(customer_id, fallback=UNREADABLE)
 
 
-def _shopper_of(customer_id: str, record: dict[str, Any]) -> Shopper:
+def _build_shopper(customer_id: str, record: dict[str, Any]) -> Shopper:
     if record["customer_id"] != customer_id:
         raise ValueError("the record is another customer's")
     persona = record["persona"]
@@ -100,7 +100,7 @@ def _shopper_of(customer_id: str, record: dict[str, Any]) -> Shopper:
         record["source"],
         MappingProxyType(record["distribution"]),
         tuple(record["candidates"]),
-        _reasons_of(record),
+        _read_reasons(record),
         record["evidence"],
         record["revision"],
         record["updated_at"],
@@ -109,7 +109,7 @@ def _shopper_of(customer_id: str, record: dict[str, Any]) -> Shopper:
     )
 
 
-def _reasons_of(record: dict[str, Any]) -> tuple[Reason, ...]:
+def _read_reasons(record: dict[str, Any]) -> tuple[Reason, ...]:
     return tuple([Reason(why["feature"], why["value"], why["lift"]) for why in record["why"]])
 
 
@@ -132,7 +132,7 @@ def parse_change(value: bytes) -> Change:
         current["ambiguous"],
         current["source"],
         MappingProxyType(current["distribution"]),
-        _reasons_of(message),
+        _read_reasons(message),
         message["change_id"],
         message["occurred_at"],
         message["published_at"],

@@ -26,14 +26,14 @@ from operator import add, attrgetter, mul, truediv
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stream_persona.client.item_features import (
-    features_of_key,
-    fields_of,
-    key_of,
     list_features,
+    list_key_features,
+    make_key,
+    read_fields,
     tokenize,
     tokenize_item,
 )
-from stream_persona.domain.binning import canonical_token
+from stream_persona.domain.binning import canonicalize_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -115,11 +115,11 @@ class Affinities:
         for column, own in enumerate(lifts.values()):
             for shared, lift in own.items():
                 for shown in {shared, *shared.split(" | ")}:  # two tokens of a slot share its lift
-                    token = canonical_token(shown) or shown
+                    token = canonicalize_token(shown) or shown
                     if token != shown and token in own:
                         continue  # as an older version has counted it
                     row = self._logs.setdefault(token, [0.0] * len(self.personas))
-                    row[column] = _clipped_log(lift)
+                    row[column] = _clip_log(lift)
 
     def __bool__(self) -> bool:
         return bool(self._logs)
@@ -134,7 +134,7 @@ class Affinities:
 
     def find_in(self, item: Mapping[str, Any], separator: str) -> _Features:
         """As ``find``, of the groups of an item, with all that rankings use."""
-        key = key_of(item, separator)
+        key = make_key(item, separator)
         return (
             self._find_features(list_features(item, separator))
             if key is None
@@ -160,7 +160,7 @@ class Affinities:
         return row
 
     def _find_by_key(self, key: Key) -> _Features:
-        return self._find_features(features_of_key(key))
+        return self._find_features(list_key_features(key))
 
 
 def rank(
@@ -192,7 +192,7 @@ def keep_order(items: Iterable[Mapping[str, Any]]) -> list[Ranked]:
 
 def score_of(item: Mapping[str, Any], position: int) -> float:
     """Return the caller's score, or the inverse of an item's place, counted from 1."""
-    score = fields_of(item).get("score")
+    score = read_fields(item).get("score")
     if type(score) is float and math.isfinite(score):  # as nearly all
         return score
     try:
@@ -256,7 +256,7 @@ class _Mixture:
 
 
 class _Token(NamedTuple):
-    """A token's logarithms by persona; how little it moves an item of a shopper; as a reason."""
+    """A token: logarithms by persona, the sort key (minus its effect), and the reason to show."""
 
     logs: list[float]
     stillness: float
@@ -283,7 +283,7 @@ def _move(
     )  # fmt: skip
 
 
-def _clipped_log(lift: float) -> float:
+def _clip_log(lift: float) -> float:
     return max(-_MOST_LOG, min(_MOST_LOG, math.log(lift))) if lift > 0 else -_MOST_LOG
 
 

@@ -17,7 +17,7 @@ from stream_persona.client.base import (
     REDIS_ERRORS,
     TIMEOUT,
     BaseClient,
-    own_without_lookup,
+    find_own_without_lookup,
 )
 from stream_persona.client.changes import watch
 from stream_persona.client.decision import uses_affinities
@@ -189,7 +189,7 @@ class PersonaClient(BaseClient):
     def _look_up_own(self, shopper: Shopper, choice: Choice) -> Own:
         """Look a shopper's own tastes up, unless they are off or cannot be known."""
         customer = shopper.customer_id
-        known = own_without_lookup(shopper, choice, is_known=self._may_be_known(customer))
+        known = find_own_without_lookup(shopper, choice, is_known=self._may_be_known(customer))
         if known is not None:
             return known
         self._renew(self._renewal_of_common, self._load_common, (self._common_key,))
@@ -217,7 +217,7 @@ class PersonaClient(BaseClient):
         if not customer_ids:
             return []
         redis = self._redis or self._open()
-        keys = self._record_keys(customer_ids)
+        keys = self._make_record_keys(customer_ids)
         if len(keys) == 1:
             return [redis.get(keys[0])]
         records: list[bytes | None] = (redis.mget_nonatomic if self._is_cluster else redis.mget)(
@@ -228,14 +228,14 @@ class PersonaClient(BaseClient):
     def _read_affinities(self, personas: Sequence[str]) -> Sequence[dict[Any, Any]]:
         """Return the personas' hashes of lifts; raises one of ``REDIS_ERRORS``."""
         pipeline = self._open().pipeline(transaction=False)
-        for key in self._affinity_keys(personas):
+        for key in self._make_affinity_keys(personas):
             pipeline.hgetall(key)
         hashes: list[dict[Any, Any]] = pipeline.execute()
         return hashes
 
     def _read_tastes(self, customer_id: str) -> bytes | None:
         """Return a customer's stored tastes; raises one of ``REDIS_ERRORS``."""
-        tastes: bytes | None = self._open().get(self._tastes_key(customer_id))
+        tastes: bytes | None = self._open().get(self._make_tastes_key(customer_id))
         return tastes
 
     def _read_common(self) -> dict[Any, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.demo import journey_tables
-from stream_persona.demo.study import before
+from stream_persona.demo.study import select_before
 from stream_persona.domain.events import encode
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _make_rows(source: Path) -> Iterator[dict[str, Any]]:
     pandas, folder = journey_tables.find_data()
     lines = pandas.read_parquet(source, columns=_SOLD_COLUMNS)
     products = pandas.read_parquet(folder / "products.parquet", columns=_PRODUCT_COLUMNS)
-    return make_rows(lines[before(lines)], products)
+    return make_rows(lines[select_before(lines)], products)
 
 
 def _find_folder() -> Path:

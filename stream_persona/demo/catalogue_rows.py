@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from stream_persona.demo import journey_tables
-from stream_persona.demo.titles import Described, make_titles
+from stream_persona.demo.titles import ProductData, make_titles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,10 +61,10 @@ def make_rows(lines: pd.DataFrame, products: pd.DataFrame) -> Iterator[dict[str,
         }
 
 
-def _describe(products: pd.DataFrame) -> Iterator[Described]:
+def _describe(products: pd.DataFrame) -> Iterator[ProductData]:
     columns = ["product_type", "department", "product_category", "package_size"]
     texts = products[columns].fillna("")
-    return (Described(*row) for row in texts.itertuples(index=False))
+    return (ProductData(*row) for row in texts.itertuples(index=False))
 
 
 def find_partners(lines: pd.DataFrame, sold: pd.Series) -> Iterator[list[tuple[int, float]]]:

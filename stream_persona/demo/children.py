@@ -13,7 +13,7 @@ from typing import Final
 
 from stream_persona.connection_settings import ConnectionSettings
 from stream_persona.errors import UnavailableError
-from stream_persona.setting_forms import variable
+from stream_persona.setting_forms import name_variable
 from stream_persona.settings import Settings
 
 #: Last lines of a process's output that are kept, and those that are shown when it dies.
@@ -22,12 +22,12 @@ _SHOWN: Final = 15
 _LONGEST_LINE: Final = 1 << 20
 
 
-def environment(settings: Settings) -> dict[str, str]:
+def make_environment(settings: Settings) -> dict[str, str]:
     """Return this process's environment, with every setting overridden by ``settings``."""
     own = {name: value for name, value in settings.variables().items() if value}
     # An empty file of a connection is one that is unset: the child must not take it from a `.env`.
     names = ConnectionSettings.model_fields
-    unset = {variable(name): "" for name in names if name.endswith("_file")}
+    unset = {name_variable(name): "" for name in names if name.endswith("_file")}
     others = {k: v for k, v in os.environ.items() if not k.startswith("STREAM_PERSONA_")}
     return {**others, **unset, **own, "PYTHONUNBUFFERED": "1"}
 
@@ -97,7 +97,7 @@ async def run_child(
     """Run ``python -m stream_persona NAME`` within the block; it has ``seconds`` to end."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "stream_persona", name,
-        env=environment(settings),
+        env=make_environment(settings),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

@@ -12,14 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_persona.demo.results import HoldoutScore, Shift
-from stream_persona.domain.events import rfc3339
+from stream_persona.domain.events import format_rfc3339
 
 #: Seconds between two plain lines.
 _LINE_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True)
-class Status:
+class DemoStatus:
     """A moment of the demo: ``seconds`` since its start, ``clock`` in epoch milliseconds."""
 
     seconds: float
@@ -48,7 +48,7 @@ class Display(Protocol):
     def print_line(self, text: str) -> None:
         """Show a line that stays."""
 
-    def update(self, status: Status) -> None:
+    def update(self, status: DemoStatus) -> None:
         """Show the present status; called several times a second."""
 
 
@@ -70,7 +70,7 @@ class LiveDisplay:
         """Print above the table."""
         _print_line(self._console, text)
 
-    def update(self, status: Status) -> None:
+    def update(self, status: DemoStatus) -> None:
         """Draw the table anew."""
         self._live.update(_render(status), refresh=True)
 
@@ -92,7 +92,7 @@ class PlainDisplay:
         """Print a line."""
         _print_line(self._console, text)
 
-    def update(self, status: Status) -> None:
+    def update(self, status: DemoStatus) -> None:
         """Print a line if the last one is some seconds old."""
         if status.seconds >= self._next:
             self._next = status.seconds + _LINE_SECONDS
@@ -126,7 +126,7 @@ def format_share(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
 
 
-def _render(status: Status) -> RenderableType:
+def _render(status: DemoStatus) -> RenderableType:
     holdout = status.holdout
     pace = " (slowed: the worker is behind)" if status.slowed else ""
     rows = {
@@ -149,7 +149,7 @@ def _render(status: Status) -> RenderableType:
     return Group(make_table("stream_persona demo (Ctrl-C ends it)", rows), shifts)
 
 
-def _format_line(status: Status) -> str:
+def _format_line(status: DemoStatus) -> str:
     holdout = status.holdout
     right, majority = format_share(holdout.accuracy), format_share(holdout.majority_accuracy)
     columns = [
@@ -165,5 +165,5 @@ def _format_line(status: Status) -> str:
     return "  ".join(columns)
 
 
-def _format_date(status: Status) -> str:
-    return rfc3339(status.clock)[:10]
+def _format_date(status: DemoStatus) -> str:
+    return format_rfc3339(status.clock)[:10]

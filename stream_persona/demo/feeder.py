@@ -132,7 +132,7 @@ class Feeder:
         try:
             future = await self._producer.send(topic, value, key=event.customer_id.encode())
         except KafkaError as error:
-            raise _refusal(error) from error
+            raise _make_refusal(error) from error
         self._unacknowledged.append((future, len(value)))
         self._unacknowledged_bytes += len(value)
         self.produced[kind] += 1
@@ -179,7 +179,7 @@ class Feeder:
                 if self._limit is not None:
                     self.backlog.add(partition, sent.offset, size)
         except KafkaError as error:
-            raise _refusal(error) from error
+            raise _make_refusal(error) from error
 
     async def _await_workers(self, limit: int) -> None:
         """Wait until no partition has more than ``limit`` uncommitted bytes."""
@@ -198,5 +198,5 @@ class Feeder:
         await self._admin.close()
 
 
-def _refusal(error: KafkaError) -> UnavailableError:
+def _make_refusal(error: KafkaError) -> UnavailableError:
     return UnavailableError(f"the broker refused an event: {error}")

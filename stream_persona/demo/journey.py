@@ -16,8 +16,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stream_persona.demo import journey_engagements, journey_tables
-from stream_persona.demo.journey_tables import Baskets, Product, make_item
-from stream_persona.demo.study import MIDYEAR, Study, before, customer_id, make_study, theme_hits
+from stream_persona.demo.journey_tables import Baskets, JourneyProduct, make_item
+from stream_persona.demo.study import (
+    MIDYEAR,
+    Study,
+    find_theme_hits,
+    make_customer_id,
+    make_study,
+    select_before,
+)
 from stream_persona.domain.events import (
     ASSIGNMENT,
     ENGAGEMENT,
@@ -27,8 +34,8 @@ from stream_persona.domain.events import (
     Event,
     Item,
     Purchase,
-    event_time,
-    milliseconds,
+    get_event_time,
+    to_milliseconds,
 )
 
 if TYPE_CHECKING:
@@ -47,7 +54,7 @@ class Journey:
     end: int
     categories: Mapping[str, tuple[str, ...]]
     _baskets: Baskets
-    _products: Sequence[Product]
+    _products: Sequence[JourneyProduct]
     _engagements: Sequence[Engagement]
 
     @property
@@ -55,26 +62,26 @@ class Journey:
         """The number of events."""
         return len(self._baskets.starts) - 1 + len(self._engagements)
 
-    def events(self) -> Iterator[tuple[int, Behaviour]]:
+    def generate_events(self) -> Iterator[tuple[int, Behaviour]]:
         """Yield kind (an index into ``events.KINDS``) and event, in the order of event time."""
-        purchases = ((PURCHASE, purchase) for purchase in self._purchases())
+        purchases = ((PURCHASE, purchase) for purchase in self._generate_purchases())
         engagements = ((ENGAGEMENT, engagement) for engagement in self._engagements)
         both: tuple[Iterator[tuple[int, Behaviour]], ...] = (purchases, engagements)
-        return heapq.merge(*both, key=lambda pair: event_time(pair[1]))
+        return heapq.merge(*both, key=lambda pair: get_event_time(pair[1]))
 
-    def events_and_assignments(self) -> Iterator[tuple[int, Event]]:
+    def generate_events_and_assignments(self) -> Iterator[tuple[int, Event]]:
         """Yield the same, and the study's later assignments among them."""
-        later = ((ASSIGNMENT, assignment) for assignment in self.study.later(self.end))
-        both: tuple[Iterator[tuple[int, Event]], ...] = (self.events(), later)
-        return heapq.merge(*both, key=lambda pair: event_time(pair[1]))
+        later = ((ASSIGNMENT, assignment) for assignment in self.study.list_later(self.end))
+        both: tuple[Iterator[tuple[int, Event]], ...] = (self.generate_events(), later)
+        return heapq.merge(*both, key=lambda pair: get_event_time(pair[1]))
 
-    def _purchases(self) -> Iterator[Purchase]:
+    def _generate_purchases(self) -> Iterator[Purchase]:
         baskets = self._baskets
         for start, end in itertools.pairwise(baskets.starts.tolist()):
             basket = str(baskets.basket[start])
             yield Purchase(
                 event_id=f"BASKET-{basket}",
-                customer_id=customer_id(int(baskets.household[start])),
+                customer_id=make_customer_id(int(baskets.household[start])),
                 occurred_at=int(baskets.moment[start]),
                 items=self._items(slice(start, end)),
                 order_id=basket,
@@ -113,16 +120,16 @@ def build(
     since: datetime = MIDYEAR,
 ) -> Journey:
     """Build the journey from ``since`` on, of data in the columns of the package's tables."""
-    later = lines[~before(lines, since)]
+    later = lines[~select_before(lines, since)]
     later = later.sort_values(["transaction_timestamp", "basket_id", "product_id"], kind="stable")
     numbers, rows = np.unique(later["product_id"].to_numpy(), return_inverse=True)
     catalogue = journey_tables.make_catalogue(products.set_index("product_id").reindex(numbers))
     baskets = journey_tables.make_baskets(later, rows)
-    start = milliseconds(since)
-    reactions = [engagement for engagement in engagements if event_time(engagement) >= start]
-    reactions.sort(key=lambda engagement: (event_time(engagement), engagement.event_id))
-    last = [*baskets.moment[-1:].tolist(), *(event_time(each) for each in reactions[-1:])]
+    start = to_milliseconds(since)
+    reactions = [engagement for engagement in engagements if get_event_time(engagement) >= start]
+    reactions.sort(key=lambda engagement: (get_event_time(engagement), engagement.event_id))
+    last = [*baskets.moment[-1:].tolist(), *(get_event_time(each) for each in reactions[-1:])]
     end = max(last, default=start)
-    hits = theme_hits(products).reindex(numbers, fill_value=False)
+    hits = find_theme_hits(products).reindex(numbers, fill_value=False)
     best = journey_tables.find_best_sellers(catalogue, np.bincount(rows), hits)
     return Journey(study, start, end, best, baskets, catalogue, reactions)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Final
 
-from stream_persona.demo.study import customer_id
-from stream_persona.domain.events import Engagement, milliseconds
+from stream_persona.demo.study import make_customer_id
+from stream_persona.domain.events import Engagement, to_milliseconds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,8 +24,8 @@ def from_mails(campaigns: pd.DataFrame, descriptions: pd.DataFrame) -> list[Enga
     return [
         Engagement(
             event_id=f"MAIL-{campaign}-{household}",
-            customer_id=customer_id(household),
-            occurred_at=_at(begin[campaign], _MAIL_HOUR),
+            customer_id=make_customer_id(household),
+            occurred_at=_find_time(begin[campaign], _MAIL_HOUR),
             channel="mail",
             action="receive",
             campaign=f"campaign-{campaign}",
@@ -40,8 +40,8 @@ def from_coupons(redemptions: pd.DataFrame) -> list[Engagement]:
     return [
         Engagement(
             event_id=f"COUPON-{campaign}-{household}-{upc}-{day:%Y%m%d}",
-            customer_id=customer_id(household),
-            occurred_at=_at(day, _REDEMPTION_HOUR),
+            customer_id=make_customer_id(household),
+            occurred_at=_find_time(day, _REDEMPTION_HOUR),
             channel="coupon",
             action="redeem",
             campaign=f"campaign-{campaign}",
@@ -50,6 +50,6 @@ def from_coupons(redemptions: pd.DataFrame) -> list[Engagement]:
     ]
 
 
-def _at(day: pd.Timestamp, hour: timedelta) -> int:
+def _find_time(day: pd.Timestamp, hour: timedelta) -> int:
     """Return epoch milliseconds; the data's own clock is taken as UTC."""
-    return milliseconds(day.to_pydatetime().replace(tzinfo=UTC) + hour)
+    return to_milliseconds(day.to_pydatetime().replace(tzinfo=UTC) + hour)

@@ -28,7 +28,7 @@ _LINE_COLUMNS: Final = [
 _PRODUCT_COLUMNS: Final = ["product_id", "department", "brand", "product_category", "product_type"]
 
 
-class Tables(NamedTuple):
+class JourneyTables(NamedTuple):
     """The package's tables, in the columns that are used."""
 
     products: pd.DataFrame
@@ -38,7 +38,7 @@ class Tables(NamedTuple):
     redemptions: pd.DataFrame
 
 
-class Product(NamedTuple):
+class JourneyProduct(NamedTuple):
     """A product, as events name it."""
 
     product_id: str
@@ -61,14 +61,14 @@ class Baskets(NamedTuple):
     coupon: NDArray[np.bool_]
 
 
-def load() -> Tables:
+def load() -> JourneyTables:
     """Read the tables.
 
     Raises:
         ConfigError: the packages of the ``demo`` extra are not installed.
     """
     pandas, folder = find_data()
-    return Tables(
+    return JourneyTables(
         products=pandas.read_parquet(folder / "products.parquet", columns=_PRODUCT_COLUMNS),
         lines=pandas.read_parquet(folder / "transactions.parquet", columns=_LINE_COLUMNS),
         campaigns=pandas.read_parquet(folder / "campaigns.parquet"),
@@ -123,11 +123,11 @@ def make_baskets(lines: pd.DataFrame, rows: NDArray[np.int64]) -> Baskets:
     )
 
 
-def make_catalogue(products: pd.DataFrame) -> list[Product]:
+def make_catalogue(products: pd.DataFrame) -> list[JourneyProduct]:
     """Make products of rows by number; of some products the data have only the number."""
     columns = (_make_slugs(products[name]) for name in _PRODUCT_COLUMNS[1:])
     return [
-        Product(str(number), _join(department, category), brand, product_type)
+        JourneyProduct(str(number), _join(department, category), brand, product_type)
         for number, department, brand, category, product_type in zip(
             products.index, *columns, strict=True
         )
@@ -135,7 +135,7 @@ def make_catalogue(products: pd.DataFrame) -> list[Product]:
 
 
 def find_best_sellers(
-    catalogue: Sequence[Product], sold: NDArray[np.int64], hits: pd.DataFrame
+    catalogue: Sequence[JourneyProduct], sold: NDArray[np.int64], hits: pd.DataFrame
 ) -> dict[str, tuple[str, ...]]:
     """Return the categories of most lines ``sold`` among each theme's products."""
     best: dict[str, tuple[str, ...]] = {}
@@ -148,7 +148,7 @@ def find_best_sellers(
 
 
 def make_item(
-    product: Product, price: float, quantity: float, *, discount: bool, coupon: bool
+    product: JourneyProduct, price: float, quantity: float, *, discount: bool, coupon: bool
 ) -> Item:
     """Make the item of a basket's line."""
     attributes: dict[str, str] = {}

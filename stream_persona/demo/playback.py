@@ -11,7 +11,7 @@ from typing import Final
 from stream_persona.demo.feeder import Feeder
 from stream_persona.demo.journey import Journey
 from stream_persona.demo.simulator import Simulator
-from stream_persona.domain.events import Event, event_time
+from stream_persona.domain.events import Event, get_event_time
 
 #: Milliseconds of a day.
 DAY: Final = 86_400_000
@@ -42,7 +42,7 @@ class Playback:
         self.total_days = (journey.end - journey.start) / DAY
         self.speed, self._rate = speed, rate
         self._synthetic = 0
-        self._rest = journey.events_and_assignments()
+        self._rest = journey.generate_events_and_assignments()
         self._next = next(self._rest, None)
 
     @property
@@ -61,8 +61,8 @@ class Playback:
         count = int(elapsed * self._rate) - self._synthetic
         self._synthetic += count
         times = [start + (self.position - start) * (i + 1) // count for i in range(count)]
-        due = (self._take_until(self.position), self._simulator.events(times))
-        return heapq.merge(*due, key=lambda pair: event_time(pair[1]))
+        due = (self._take_until(self.position), self._simulator.generate_events(times))
+        return heapq.merge(*due, key=lambda pair: get_event_time(pair[1]))
 
     async def run(self, feeder: Feeder, *, until: float | None, endless: bool) -> None:
         """Feed what is due until ``until``, by the clock, or until the journey is over.
@@ -85,6 +85,6 @@ class Playback:
         return self._start + round((elapsed - over) * self.speed * DAY + over * 1_000)
 
     def _take_until(self, horizon: int) -> Iterator[tuple[int, Event]]:
-        while self._next is not None and event_time(self._next[1]) <= horizon:
+        while self._next is not None and get_event_time(self._next[1]) <= horizon:
             yield self._next
             self._next = next(self._rest, None)

@@ -71,7 +71,7 @@ class Results:
         current = change["current"]
         self._latest[customer] = current
         self.changes["synthetic" if customer.startswith(SYNTHETIC) else change["cause"]] += 1
-        before, after = _name_of(change["previous"]), _name_of(current)
+        before, after = _find_name(change["previous"]), _find_name(current)
         if change["cause"] != "assignment" and before != after and {before, after} != _UNNAMED:
             reasons = _format_reasons(change["why"])
             self.recent.append(Shift(customer, before, after, current["confidence"], reasons))
@@ -114,12 +114,16 @@ class Results:
         prior = {name: counts[name] / max(1, counts.total()) for name in counts}
         return HoldoutScore(
             evaluated=len(known),
-            accuracy=_mean([truth == _likeliest(each["distribution"]) for truth, each in known]),
-            majority_accuracy=_mean([truth == self._study.majority for truth, _ in known]),
-            log_loss=_mean([_loss(each["distribution"], truth) for truth, each in known]),
-            prior_log_loss=_mean([_loss(prior, truth) for truth, _ in known]),
+            accuracy=_compute_mean(
+                [truth == _find_likeliest(each["distribution"]) for truth, each in known]
+            ),
+            majority_accuracy=_compute_mean([truth == self._study.majority for truth, _ in known]),
+            log_loss=_compute_mean(
+                [_compute_loss(each["distribution"], truth) for truth, each in known]
+            ),
+            prior_log_loss=_compute_mean([_compute_loss(prior, truth) for truth, _ in known]),
             named=len(named),
-            named_accuracy=_mean([truth == each["persona"] for truth, each in named]),
+            named_accuracy=_compute_mean([truth == each["persona"] for truth, each in named]),
         )
 
     def _real(self) -> list[Mapping[str, Any]]:
@@ -128,7 +132,7 @@ class Results:
         ]
 
 
-def _name_of(posterior: Mapping[str, Any] | None) -> str:
+def _find_name(posterior: Mapping[str, Any] | None) -> str:
     if posterior is None:
         return _NEW
     return str(posterior["persona"] or _AMBIGUOUS)
@@ -143,14 +147,14 @@ def _format_feature(reason: Mapping[str, Any]) -> str:
     return str(reason["value"]) if feature == "category" else f"{feature} {reason['value']}"
 
 
-def _likeliest(distribution: Mapping[str, float]) -> str:
+def _find_likeliest(distribution: Mapping[str, float]) -> str:
     return max(distribution, key=lambda name: distribution[name])
 
 
-def _loss(distribution: Mapping[str, float], truth: str) -> float:
+def _compute_loss(distribution: Mapping[str, float], truth: str) -> float:
     # Published probabilities are rounded to millionths.
     return -math.log(max(distribution.get(truth, 0.0), 1e-6))
 
 
-def _mean(values: list[float] | list[bool]) -> float | None:
+def _compute_mean(values: list[float] | list[bool]) -> float | None:
     return sum(values) / len(values) if values else None

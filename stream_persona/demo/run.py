@@ -37,9 +37,9 @@ from stream_persona.demo.playback import DAY, Playback
 from stream_persona.demo.report import Report
 from stream_persona.demo.session import Session
 from stream_persona.demo.setup import (
-    dashboard_address,
     has_screen,
     load_demo_settings,
+    make_dashboard_address,
     wait_for_api,
 )
 from stream_persona.demo.shifting import find_shift
@@ -65,7 +65,7 @@ _API_END: Final = 3.0
 
 
 @dataclass(frozen=True)
-class Options:
+class DemoOptions:
     """The options of the demo. ``started`` is when the command began, by ``clock``.
 
     ``for_seconds`` bounds the demo; ``speed`` is in days of event time per second: by default one,
@@ -87,7 +87,7 @@ class Options:
     now: Callable[[], int] = epoch_ms
 
 
-async def run(options: Options) -> Report | None:
+async def run(options: DemoOptions) -> Report | None:
     """Run the demo until its time is up or Ctrl-C; print, write and return its report.
 
     Returns None when it was interrupted before anything was fed.
@@ -116,7 +116,7 @@ class _Demo:
     """One run: what it starts, and how all of that ends together."""
 
     def __init__(
-        self, options: Options, settings: Settings, display: Display, interrupted: asyncio.Event
+        self, options: DemoOptions, settings: Settings, display: Display, interrupted: asyncio.Event
     ) -> None:
         self._options = options
         self._settings = settings
@@ -129,7 +129,7 @@ class _Demo:
         """Start everything, play, and end everything whatever happens."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._redis.aclose)
-            await stack.enter_async_context(self._beside(fail_on_interrupt(self._interrupted)))
+            await stack.enter_async_context(self._run_beside(fail_on_interrupt(self._interrupted)))
             try:
                 journey = await self._start(stack)
             except DemoInterruptedError:
@@ -150,7 +150,7 @@ class _Demo:
         display.print_line("Starting a worker and the API, reading a year of shopping ...")
         worker = await self._run_child(stack, "worker", _WORKER_END)
         journey = await self._guard(self._wait_until_ready(stack, worker))
-        address = dashboard_address(self._settings)
+        address = make_dashboard_address(self._settings)
         display.print_line(f"Dashboard: {address}")
         if self._options.browser and has_screen():
             await asyncio.to_thread(webbrowser.open, address)
@@ -180,7 +180,7 @@ class _Demo:
     async def _run_child(self, stack: AsyncExitStack, name: str, seconds: float) -> ChildProcess:
         """Run a child until the stack ends, and watch it."""
         child = await stack.enter_async_context(run_child(name, self._settings, seconds=seconds))
-        await stack.enter_async_context(self._beside(child.fail_on_exit()))
+        await stack.enter_async_context(self._run_beside(child.fail_on_exit()))
         return child
 
     def _make_playback(self, journey: Journey) -> Playback:
@@ -206,7 +206,7 @@ class _Demo:
         await changes.subscribe(f"{self._settings.prefix}persona-changes")
         try:
             with self._display:
-                async with self._beside(session.listen(changes), session.update(self._display)):
+                async with self._run_beside(session.listen(changes), session.update(self._display)):
                     await self._guard(self._play(session))
         except DemoInterruptedError:
             self._display.print_line("Ending the worker, the API, the server and the broker ...")
@@ -232,7 +232,7 @@ class _Demo:
             ) from None
 
     @contextlib.asynccontextmanager
-    async def _beside(self, *work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    async def _run_beside(self, *work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         """Run coroutines within the block; each of them ends with an error or never."""
         tasks = {asyncio.create_task(each) for each in work}
         self._watchers |= tasks

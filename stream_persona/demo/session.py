@@ -12,7 +12,7 @@ import orjson
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
-from stream_persona.demo.display import Display, Status
+from stream_persona.demo.display import DemoStatus, Display
 from stream_persona.demo.feeder import Feeder
 from stream_persona.demo.playback import Playback
 from stream_persona.demo.report import Report
@@ -66,7 +66,7 @@ class Session:
     async def assign(self) -> None:
         """Feed the study's first assignments, and wait until they are consumed."""
         self._fed_at = self._clock()
-        for assignment in self._study.first():
+        for assignment in self._study.list_first():
             await self._feeder.send(ASSIGNMENT, assignment)
         await self._feeder.drain()
 
@@ -112,8 +112,8 @@ class Session:
             ambiguous_share=results.ambiguous / results.shoppers if results.shoppers else None,
             holdout_accuracy=holdout.accuracy,
             majority_accuracy=holdout.majority_accuracy,
-            seconds_to_first_change=self._seconds_to(self._first_change),
-            seconds_to_first_name=self._seconds_to(self._first_name),
+            seconds_to_first_change=self._count_seconds_to(self._first_change),
+            seconds_to_first_name=self._count_seconds_to(self._first_name),
             broker=f"embedded: the mock cluster of confluent-kafka {version('confluent-kafka')}",
             redis=f"embedded: {_name_server(await redis.info('server'))}",
             holdout_shoppers=len(self._study.held_back),
@@ -136,7 +136,7 @@ class Session:
             interrupted=interrupted,
         )
 
-    def _seconds_to(self, moment: float | None) -> float | None:
+    def _count_seconds_to(self, moment: float | None) -> float | None:
         return None if moment is None else moment - self._started
 
     async def _wait_for_rest(self) -> None:
@@ -155,14 +155,14 @@ class Session:
                 if record is not None:
                     self._results.add_record(customer, orjson.loads(record))
 
-    def _status(self) -> Status:
+    def _status(self) -> DemoStatus:
         results, now = self._results, self._clock()
         self._past.append((now, self._feeder.backlog.consumed, self._feeder.waited_seconds))
         while len(self._past) > 2 and self._past[1][0] < now - _WINDOW:  # noqa: PLR2004
             self._past.popleft()
         began, before, waited = self._past[0]
         seconds = max(now - began, _FRAME)
-        return Status(
+        return DemoStatus(
             seconds=now - self._started,
             clock=self._playback.position + self._feeder.shift,
             events=self._feeder.backlog.consumed,

@@ -11,7 +11,7 @@ from typing import Final
 
 from stream_persona.connection_settings import ConnectionSettings
 from stream_persona.demo.embedded import PARTITIONS, find_free_port
-from stream_persona.domain.taxonomy import shipped_path
+from stream_persona.domain.taxonomy import find_shipped_path
 from stream_persona.settings import Settings, load_settings
 
 #: Seconds between two requests whether the API is ready.
@@ -27,7 +27,7 @@ def load_demo_settings(brokers: str, redis_url: str) -> Settings:
     embedded |= {"brokers": brokers, "redis_url": redis_url}  # which take no login, and have no TLS
     settings = load_settings(
         **embedded,
-        taxonomy=shipped_path("complete-journey"),
+        taxonomy=find_shipped_path("complete-journey"),
         partitions=PARTITIONS,
         declare_topics=False,  # the embedded broker makes a topic when it is first used
         metrics_port=0,
@@ -40,19 +40,19 @@ def load_demo_settings(brokers: str, redis_url: str) -> Settings:
 
 def _is_taken(settings: Settings) -> bool:
     try:
-        with socket.create_connection((_host(settings), settings.api_port), timeout=1.0):
+        with socket.create_connection((_find_host(settings), settings.api_port), timeout=1.0):
             return True
     except OSError:
         return False
 
 
-def dashboard_address(settings: Settings) -> str:
+def make_dashboard_address(settings: Settings) -> str:
     """Return the address of the dashboard, with a key if the API needs one."""
     key = f"?key={settings.keys[0]}" if settings.keys else ""
-    return f"http://{_host(settings)}:{settings.api_port}/{key}"
+    return f"http://{_find_host(settings)}:{settings.api_port}/{key}"
 
 
-def _host(settings: Settings) -> str:
+def _find_host(settings: Settings) -> str:
     """Return where this machine reaches the API."""
     # None is listened on: they are only compared with.
     is_any = settings.api_host in {"0.0.0.0", "::"}  # noqa: S104  # nosec
@@ -66,7 +66,7 @@ async def wait_for_api(settings: Settings) -> None:
 
 
 def _request_readiness(settings: Settings) -> int | None:
-    connection = http.client.HTTPConnection(_host(settings), settings.api_port, timeout=2.0)
+    connection = http.client.HTTPConnection(_find_host(settings), settings.api_port, timeout=2.0)
     try:
         connection.request("GET", "/readyz")
         return connection.getresponse().status

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from stream_persona.domain.events import Deletion, Event, event_time
+from stream_persona.domain.events import Deletion, Event, get_event_time
 
 _WEEK: Final = 7 * 86_400_000
 
@@ -27,7 +27,7 @@ def find_shift(end: int, now: int) -> int:
 
 def move(event: Event, shift: int) -> Event:
     """Return the event at a time that is ``shift`` milliseconds later."""
-    at = event_time(event) + shift
+    at = get_event_time(event) + shift
     if isinstance(event, Deletion):
         return replace(event, requested_at=at)
     return replace(event, occurred_at=at)

@@ -39,7 +39,7 @@ async def simulate(
             due = int(rate * (clock() - began)) - sent
             due = due if count is None else min(due, count - sent)
             now = int(wall_clock() * 1_000)
-            for kind, event in simulator.events([now] * due):
+            for kind, event in simulator.generate_events([now] * due):
                 await feeder.send(kind, event)
             await feeder.flush()
             sent += due

@@ -58,7 +58,7 @@ class _SimulatedShopper:
 
 
 @dataclass(slots=True)
-class _Session:
+class _ShoppingSession:
     shopper: _SimulatedShopper
     category: str
     left: int
@@ -84,7 +84,7 @@ class Simulator:
         names = self._names = taxonomy.names
         given = tastes or {}
         self._tastes = {
-            persona.name: {**_taste_of(persona), **given.get(persona.name, {})}
+            persona.name: {**_make_taste(persona), **given.get(persona.name, {})}
             for persona in taxonomy.personas
         }
         self._drift_after = drift_after
@@ -95,23 +95,23 @@ class Simulator:
             )
             for i in range(shoppers)
         ]
-        self._sessions: list[_Session] = []
+        self._sessions: list[_ShoppingSession] = []
         self._shift = round(taxonomy.features.timezone_offset_hours * 3_600_000)
         self._places = max(1, shoppers // _SHOPPERS_PER_SESSION)
 
     @property
     def personas(self) -> dict[str, str]:
         """The persona behind each shopper's next event, by customer id."""
-        return {shopper.customer_id: self._persona(shopper) for shopper in self._shoppers}
+        return {shopper.customer_id: self._choose_persona(shopper) for shopper in self._shoppers}
 
-    def events(self, times: Iterable[int]) -> Iterator[tuple[int, Behaviour]]:
+    def generate_events(self, times: Iterable[int]) -> Iterator[tuple[int, Behaviour]]:
         """Yield kind (an index into ``events.KINDS``) and event for each time (epoch ms)."""
         return (self.draw_event(at) for at in times)
 
     def draw_event(self, at: int) -> tuple[int, Behaviour]:
         """Draw the next event, which happens at ``at`` (epoch milliseconds)."""
         session = self._draw_session(at)
-        shopper, taste = session.shopper, self._tastes[self._persona(session.shopper)]
+        shopper, taste = session.shopper, self._tastes[self._choose_persona(session.shopper)]
         kind = self._random.choice(_MIX)
         shopper.events += 1
         # The time makes the id another one in the next run: it is no producer's retry.
@@ -122,11 +122,11 @@ class Simulator:
             return kind, self._draw_purchase(number, session, taste, at)
         return kind, self._draw_engagement(number, shopper, taste, at)
 
-    def _persona(self, shopper: _SimulatedShopper) -> str:
+    def _choose_persona(self, shopper: _SimulatedShopper) -> str:
         drifted = self._drift_after is not None and shopper.events >= self._drift_after
         return shopper.later if drifted else shopper.persona
 
-    def _draw_session(self, at: int) -> _Session:
+    def _draw_session(self, at: int) -> _ShoppingSession:
         """Draw one of the sessions under way; one that is over is replaced by a new one."""
         place = self._random.randrange(self._places)
         while len(self._sessions) <= place:
@@ -136,16 +136,16 @@ class Simulator:
         self._sessions[place].left -= 1
         return self._sessions[place]
 
-    def _begin_session(self, at: int) -> _Session:
+    def _begin_session(self, at: int) -> _ShoppingSession:
         shopper = self._random.choice(self._shoppers)
         for _ in range(_DRAWS):
-            if _shops_at(self._tastes[self._persona(shopper)], at + self._shift):
+            if _shops_at(self._tastes[self._choose_persona(shopper)], at + self._shift):
                 break
             shopper = self._random.choice(self._shoppers)
-        category = self._draw_category(self._tastes[self._persona(shopper)])
-        return _Session(shopper, category, self._random.randint(*_SESSION))
+        category = self._draw_category(self._tastes[self._choose_persona(shopper)])
+        return _ShoppingSession(shopper, category, self._random.randint(*_SESSION))
 
-    def _draw_browse(self, number: str, session: _Session, taste: Taste, at: int) -> Browse:
+    def _draw_browse(self, number: str, session: _ShoppingSession, taste: Taste, at: int) -> Browse:
         actions = [name for name, _ in _BROWSES]
         liked = [name for name in taste.get("action", ()) if name in actions]
         weights = [share * (1 + 2 * (name in liked)) for name, share in _BROWSES]
@@ -159,7 +159,9 @@ class Simulator:
             )
         return Browse(number, customer, at, action, product=item)
 
-    def _draw_purchase(self, number: str, session: _Session, taste: Taste, at: int) -> Purchase:
+    def _draw_purchase(
+        self, number: str, session: _ShoppingSession, taste: Taste, at: int
+    ) -> Purchase:
         items = tuple(self._draw_item(session, taste) for _ in range(self._random.randint(1, 4)))
         return Purchase(number, session.shopper.customer_id, at, items, order_id=number)
 
@@ -178,7 +180,7 @@ class Simulator:
             campaign=self._draw_value(taste, "campaign") or self._random.choice(_CAMPAIGNS),
         )
 
-    def _draw_item(self, session: _Session, taste: Taste) -> Item:
+    def _draw_item(self, session: _ShoppingSession, taste: Taste) -> Item:
         category = session.category if self._draw_loyalty() else self._draw_category(taste)
         product = f"{category.rpartition('/')[2]}-{self._random.randrange(_PRODUCTS)}"
         attributes = {
@@ -216,7 +218,7 @@ class Simulator:
         return self._random.random() < _LOYALTY
 
 
-def _taste_of(persona: Persona) -> Taste:
+def _make_taste(persona: Persona) -> Taste:
     """Return the persona's seeds, with categories made of its name where it has none."""
     aisle = re.sub(r"\W+|_", "-", persona.name.lower()).strip("-")
     categories = tuple(f"{aisle}/aisle-{number}" for number in range(1, 6))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from stream_persona.domain.events import Assignment, milliseconds
+from stream_persona.domain.events import Assignment, to_milliseconds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: The study is made on what happened before; what happened from here on is streamed.
 MIDYEAR: Final = datetime(2017, 7, 1, tzinfo=UTC)
-_MIDYEAR_MS: Final = milliseconds(MIDYEAR)
+_MIDYEAR_MS: Final = to_milliseconds(MIDYEAR)
 #: Least lines (products of a basket) before and from midyear of an active household.
 ACTIVE_LINES: Final = (30, 100)
 
@@ -73,24 +73,24 @@ class Study:
         counts = Counter(self.assigned.values())
         return min(counts, key=lambda persona: (-counts[persona], persona))
 
-    def assignments(self) -> list[Assignment]:
+    def make_assignments(self) -> list[Assignment]:
         """Return the team's assignments, as of midyear, by customer id."""
-        return [self._assignment(name, _MIDYEAR_MS) for name in sorted(self.assigned)]
+        return [self._make_assignment(name, _MIDYEAR_MS) for name in sorted(self.assigned)]
 
-    def first(self) -> list[Assignment]:
+    def list_first(self) -> list[Assignment]:
         """Return four in five of these."""
-        return [each for i, each in enumerate(self.assignments()) if not _is_later(i)]
+        return [each for i, each in enumerate(self.make_assignments()) if not _is_later(i)]
 
-    def later(self, end: int) -> list[Assignment]:
+    def list_later(self, end: int) -> list[Assignment]:
         """Return the others, evenly from midyear until ``end`` (epoch milliseconds), in this order.
 
         A team goes on assigning, and each later assignment tests a prediction.
         """
         names = [name for i, name in enumerate(sorted(self.assigned)) if _is_later(i)]
         step = (end - _MIDYEAR_MS) // (len(names) + 1)
-        return [self._assignment(n, _MIDYEAR_MS + i * step) for i, n in enumerate(names, 1)]
+        return [self._make_assignment(n, _MIDYEAR_MS + i * step) for i, n in enumerate(names, 1)]
 
-    def _assignment(self, customer: str, at: int) -> Assignment:
+    def _make_assignment(self, customer: str, at: int) -> Assignment:
         persona = self.assigned[customer]
         return Assignment(f"STUDY-{customer}", customer, at, persona, source="study")
 
@@ -99,12 +99,12 @@ def _is_later(number: int) -> bool:
     return number % 5 == 4  # noqa: PLR2004 - the last of each five
 
 
-def customer_id(household: int) -> str:
+def make_customer_id(household: int) -> str:
     """Return the customer id of a household's number."""
     return f"HH-{household}"
 
 
-def before(lines: pd.DataFrame, moment: datetime = MIDYEAR) -> pd.Series:
+def select_before(lines: pd.DataFrame, moment: datetime = MIDYEAR) -> pd.Series:
     """Return which lines are older than ``moment``; the study may use those before midyear."""
     return lines["transaction_timestamp"] < np.datetime64(moment.replace(tzinfo=None))
 
@@ -112,26 +112,26 @@ def before(lines: pd.DataFrame, moment: datetime = MIDYEAR) -> pd.Series:
 def make_study(
     lines: pd.DataFrame, products: pd.DataFrame, seed: int, assigned_share: float
 ) -> Study:
-    """Give active households their strongest theme before midyear, and split them by ``split``.
+    """Give active households their strongest theme before midyear, and draw groups of them.
 
     A theme's strength is the z-score, among active households, of the square root of the
     theme's share of a household's lines. A household is active by ``ACTIVE_LINES``.
     """
-    early = before(lines)
+    early = select_before(lines)
     bought = lines["product_id"].to_numpy()[early]
-    hits = theme_hits(products).reindex(bought, fill_value=False)
+    hits = find_theme_hits(products).reindex(bought, fill_value=False)
     shares = hits.groupby(lines["household_id"].to_numpy()[early]).mean()
-    roots = shares.loc[_active(lines)] ** 0.5
+    roots = shares.loc[_find_active(lines)] ** 0.5
     strengths = (roots - roots.mean()) / roots.std()
     strongest = strengths.fillna(0.0).idxmax(axis="columns")
-    return split(
-        {customer_id(household): str(theme) for household, theme in strongest.items()},
+    return draw_groups(
+        {make_customer_id(household): str(theme) for household, theme in strongest.items()},
         seed,
         assigned_share,
     )
 
 
-def theme_hits(products: pd.DataFrame) -> pd.DataFrame:
+def find_theme_hits(products: pd.DataFrame) -> pd.DataFrame:
     """Return which products belong to which themes: a row by product id, a column by theme."""
     by_id = products.set_index("product_id")
     hits = by_id[[]].copy()
@@ -141,7 +141,7 @@ def theme_hits(products: pd.DataFrame) -> pd.DataFrame:
     return hits
 
 
-def split(personas: Mapping[str, str], seed: int, assigned_share: float) -> Study:
+def draw_groups(personas: Mapping[str, str], seed: int, assigned_share: float) -> Study:
     """Draw the same share of every persona's customers to be assigned; hold back the others."""
     generator = np.random.default_rng(seed)
     assigned: set[str] = set()
@@ -155,9 +155,9 @@ def split(personas: Mapping[str, str], seed: int, assigned_share: float) -> Stud
     )
 
 
-def _active(lines: pd.DataFrame) -> list[int]:
+def _find_active(lines: pd.DataFrame) -> list[int]:
     """Return the numbers of the active households, ascending."""
-    early = before(lines)
+    early = select_before(lines)
     active: list[set[int]] = []
     for half, least in zip((early, ~early), ACTIVE_LINES, strict=True):
         counts = lines["household_id"][half].value_counts()

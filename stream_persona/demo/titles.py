@@ -60,7 +60,7 @@ _SIZE: Final = re.compile(r"(?:\d+ )?\d*[./]?\d+ (?:OZ|LB|CT|ML|GAL|QT|PT|L|LTR|
 _NO_END: Final = frozenset({"and", "with", "without", "of", *string.ascii_lowercase})
 
 
-class Described(NamedTuple):
+class ProductData(NamedTuple):
     """What the data say of a product; an empty text is nothing."""
 
     kind: str
@@ -69,24 +69,24 @@ class Described(NamedTuple):
     size: str
 
 
-def make_titles(products: Iterable[Described]) -> Iterator[str]:
+def make_titles(products: Iterable[ProductData]) -> Iterator[str]:
     """Yield a title of each product: equal ones are numbered, so that no two are the same."""
     seen: Counter[str] = Counter()
     for product in products:
         size = None if product.department == _CRATES else _SIZE.search(product.size)
-        name = make_name(product.kind, product.department, product.category)
+        name = write_type(product.kind, product.department, product.category)
         title = f"{name}, {size[0].lower()}" if size else name
         seen[title] += 1
         yield title if seen[title] == 1 else f"{title}, variety {seen[title]}"
 
 
 @cache
-def make_name(kind: str, department: str = "", category: str = "") -> str:
+def write_type(kind: str, department: str = "", category: str = "") -> str:
     """Write a type in plain case, with its abbreviations in full.
 
-    >>> make_name("FRZN SS PREMIUM ENTREES/DNRS/N"), make_name("CANDY BARS (SINGLES)(INCLUDING")
+    >>> write_type("FRZN SS PREMIUM ENTREES/DNRS/N"), write_type("CANDY BARS (SINGLES)(INCLUDING")
     ('Frozen single-serve premium entrees/dinners', 'Candy bars')
-    >>> make_name("LEAN", "MEAT", "BEEF")
+    >>> write_type("LEAN", "MEAT", "BEEF")
     'Beef, lean'
     """
     if kind in _NAMES:

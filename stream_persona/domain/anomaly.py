@@ -1,4 +1,4 @@
-"""What is odd about an input that could be read: it is left out, or counts for less than it says.
+"""Reasons why a readable input is left out, or counts for less than it claims.
 
 Such an input is no dead letter. It is counted by its reason, so that nothing vanishes in silence.
 """

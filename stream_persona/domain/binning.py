@@ -12,14 +12,14 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from stream_persona.domain.text import fold, normalize, normalize_id, words
+from stream_persona.domain.text import fold_text, normalize, normalize_id, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 #: Most levels of a category.
 MAX_LEVELS: Final = 6
-#: What parts the levels of a category, besides a taxonomy's own separator.
+#: The separator of a category's levels that is read besides the taxonomy's own.
 _LEVEL: Final = "/"
 
 #: Prices below belong together, in place of their powers of two.
@@ -36,29 +36,29 @@ _ATTRIBUTE: Final = "attributes."
 # --- numbers ---
 
 
-def price_band(price: float) -> str:
-    """Bands by powers of two: ``<0.25``, ``0.25..0.5``, ..., ``1024..2048``, without an end."""
+def find_price_band(price: float) -> str:
+    """Find a price's band by powers of two: ``<0.25``, ``0.25..0.5``, ..., without an end."""
     if price < LEAST_PRICE:
         return f"<{LEAST_PRICE}"
-    power = _power(price) - 1
+    power = _find_power(price) - 1
     return f"{_show_power(power)}..{_show_power(power + 1)}"
 
 
-def quantity_band(quantity: float) -> str:
-    """Bands by powers of two: ``1`` (and any fraction of one), ``2-3``, ``4-7``, without an end."""
-    power = max(0, _power(quantity) - 1)
+def find_quantity_band(quantity: float) -> str:
+    """Find its band by powers of two: ``1`` (and fractions), ``2-3``, ``4-7``, without an end."""
+    power = max(0, _find_power(quantity) - 1)
     if power == 0:
         return "1"
     return f"{_show_power(power)}-{_show_power(power + 1, less=1)}"
 
 
-def size_band(items: int) -> str:
-    """Bands of a basket's size, as those of a quantity: ``1``, ``2-3``, ``4-7``, ..."""
-    return quantity_band(items)
+def find_size_band(items: int) -> str:
+    """Find the band of a basket's size, as that of a quantity: ``1``, ``2-3``, ``4-7``, ..."""
+    return find_quantity_band(items)
 
 
-def _power(number: float) -> int:
-    """The least power of two above a positive number, which may be a whole one of any size."""
+def _find_power(number: float) -> int:
+    """Find the least power of two above a positive number, which may be an integer of any size."""
     return number.bit_length() if isinstance(number, int) else math.frexp(number)[1]
 
 
@@ -71,9 +71,9 @@ def _show_power(power: int, less: int = 0) -> str:
 
 #: Features whose tokens are bands of numbers.
 BANDS: Final[dict[str, Callable[[float], str]]] = {
-    "price": price_band,
-    "quantity": quantity_band,
-    "basket_size": quantity_band,
+    "price": find_price_band,
+    "quantity": find_quantity_band,
+    "basket_size": find_quantity_band,
 }
 _NUMBER: Final = re.compile(r"(?:2\^(\d{1,4})|(\d{1,400}(?:\.\d{1,400})?))(?:\+|(?:\.\.|-)\S+)?")
 
@@ -93,18 +93,18 @@ def _read_band(field: str, text: str) -> str:
 # --- tokens ---
 
 
-def canonical_token(token: str) -> str:
+def canonicalize_token(token: str) -> str:
     """Return the form in which a token is counted; empty where nothing is left of it.
 
-    The value of a category is one of its ``shown_levels``.
+    The value of a category is one of its ``split_shown_levels``.
 
-    >>> canonical_token("category: &Eacute;levage/Lapins")
+    >>> canonicalize_token("category: &Eacute;levage/Lapins")
     'category:élevage/lapins'
     """
     field, _, value = token.partition(":")
-    field = canonical_field(field)
+    field = canonicalize_field(field)
     if field == "category":
-        value = _canonical_path(value)
+        value = _canonicalize_path(value)
     elif field in BANDS:
         value = _read_band(field, normalize(value))
     else:
@@ -112,7 +112,7 @@ def canonical_token(token: str) -> str:
     return f"{field}:{value}" if value and field != _ATTRIBUTE else ""
 
 
-def canonical_field(field: str) -> str:
+def canonicalize_field(field: str) -> str:
     """Return the form in which a field is compared: the key of an attribute is a text as well."""
     if not field.startswith(_ATTRIBUTE):
         return field
@@ -122,16 +122,16 @@ def canonical_field(field: str) -> str:
 def split_values(field: str, text: str, separator: str) -> list[str]:
     """Return what a text of a field counts as, as it is shown: levels, words, or the text."""
     if field == "category":
-        return shown_levels(text, separator)
+        return split_shown_levels(text, separator)
     return words(text) if field == "query" else [text]
 
 
-def seed_tokens(field: str, text: str, separator: str) -> list[str]:
+def list_seed_tokens(field: str, text: str, separator: str) -> list[str]:
     """Return the canonical tokens of a seed: words of a search, the last level of a category."""
     values = split_values(field, text, separator)
     if field == "category":
         values = values[-1:]
-    found = (canonical_token(f"{field}:{value}") for value in values)
+    found = (canonicalize_token(f"{field}:{value}") for value in values)
     return [token for token in found if token]
 
 
@@ -139,7 +139,7 @@ def seed_tokens(field: str, text: str, separator: str) -> list[str]:
 
 
 def levels(category: str, separator: str) -> list[str]:
-    """Each level of a hierarchical category with those above it, the widest first; at most 6.
+    """Split a category into its levels, each with those above it, the widest first; at most 6.
 
     Levels are parted by the separator, by ``/`` and by `` > ``, and joined by the separator. Empty
     ones vanish.
@@ -147,22 +147,22 @@ def levels(category: str, separator: str) -> list[str]:
     >>> levels("/Baby &gt; Diapers/", "/")
     ['baby', 'baby/diapers']
     """
-    parts = map(normalize, _split(fold(category), *_folded_separators(separator)))
-    return [_canonical_path(path) for path in _join_levels(parts, separator)]
+    parts = map(normalize, _split(fold_text(category), *_compile_folded_separators(separator)))
+    return [_canonicalize_path(path) for path in _join_levels(parts, separator)]
 
 
-def shown_levels(category: str, separator: str) -> list[str]:
-    """As ``levels``, with each level as it came, for people.
+def split_shown_levels(category: str, separator: str) -> list[str]:
+    """Do as ``levels`` does, with each level as it came, for people.
 
     Where the text does not fall into the same levels before it is folded, they are as folded.
     """
-    parts = [part.strip() for part in _split(category, *_shown_separators(separator))]
+    parts = [part.strip() for part in _split(category, *_compile_shown_separators(separator))]
     shown = _join_levels((part if normalize(part) else "" for part in parts), separator)
     compared = levels(category, separator)
-    return shown if list(map(_canonical_path, shown)) == compared else compared
+    return shown if list(map(_canonicalize_path, shown)) == compared else compared
 
 
-def _canonical_path(path: str) -> str:
+def _canonicalize_path(path: str) -> str:
     return _LEVEL.join(filter(None, map(normalize, path.split(_LEVEL))))
 
 
@@ -176,13 +176,13 @@ def _split(text: str, plain: re.Pattern[str], arrow: re.Pattern[str]) -> list[st
 
 
 @lru_cache(maxsize=64)
-def _folded_separators(separator: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """What parts the levels of a folded category; ``>`` does with blanks or ends around it."""
-    return re.compile(f"{re.escape(fold(separator))}|/"), re.compile(r"(?<!\S)>(?!\S)")
+def _compile_folded_separators(separator: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Compile the separators of a folded category; ``>`` needs blanks or ends around it."""
+    return re.compile(f"{re.escape(fold_text(separator))}|/"), re.compile(r"(?<!\S)>(?!\S)")
 
 
 @lru_cache(maxsize=64)
-def _shown_separators(separator: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """The same in a category as it came."""
+def _compile_shown_separators(separator: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Compile the same for a category as it came."""
     plain = re.compile(f"{re.escape(separator)}|/", re.IGNORECASE)
     return plain, re.compile(r"(?<!\S)(?:>|&gt;|&#62;)(?!\S)", re.IGNORECASE)

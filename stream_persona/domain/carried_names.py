@@ -1,4 +1,4 @@
-"""Which customers carry which tokens: what names are shown is a fold that a deletion reaches.
+"""Which customers carry which tokens: carriers decide which names are shown; deletions remove them.
 
 A partition's owner keeps, of each token that its customers carried, its name and a few of those
 who carried it, as short hashes. With an event its tokens gain a carrier; with a deletion every
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from stream_persona.domain.slots import slot_of
+from stream_persona.domain.slots import hash_to_slot
 from stream_persona.domain.token_names import (
     MAX_NAME,
     MOST_CARRIERS,
@@ -64,7 +64,7 @@ class NamesChange(NamedTuple):
     emptied: set[int]
 
 
-def room_of(partitions: int) -> int:
+def compute_room(partitions: int) -> int:
     """Return the most names of one of so many partitions."""
     return max(_LEAST_ROOM, MOST_NAMES // partitions)
 
@@ -72,7 +72,7 @@ def room_of(partitions: int) -> int:
 class CarriedNames:
     """The names of one partition; right only for as long as it is claimed.
 
-    ``crowded`` are slots of names that had to make room.
+    ``crowded`` are the slots of evicted names.
     """
 
     def __init__(self, most: int, claim: int = 0) -> None:
@@ -81,7 +81,7 @@ class CarriedNames:
         self._claim = claim
         self._changes = self._deletions = 0
         self._names: dict[str, CarriedName] = {}
-        #: The tokens that are too few's to be shown for this partition alone, oldest first.
+        #: Tokens with too few carriers here to be shown, oldest first: these are evicted first.
         self._few: dict[str, None] = {}
         self.crowded: set[int] = set()
 
@@ -102,7 +102,7 @@ class CarriedNames:
 
     @property
     def version(self) -> str:
-        """A text that moves with each change; ``deletions_in`` finds in it what is urgent."""
+        """A text that moves with each change; ``read_deletions_version`` reads what is urgent."""
         return f"{self._claim} {self._changes} {self._deletions}"
 
     def apply(
@@ -128,7 +128,7 @@ class CarriedNames:
             fields[f"{_SLOT}{gone.slot}"] = b"1"
         if changed:
             self._changes += 1
-            fields |= {_field_of(token): self._encode(token) for token in sorted(changed)}
+            fields |= {_name_field(token): self._encode(token) for token in sorted(changed)}
             fields[VERSION] = self.version.encode()
         return NamesChange(fields, lost, emptied)
 
@@ -137,7 +137,7 @@ class CarriedNames:
         known = self._names.get(token)
         if known is None:
             if len(self._names) - len(self._few) >= self._most:
-                return False  # all that there is room for is carried by many
+                return False  # full, and no kept name has few enough carriers to be evicted
             self._put(CarriedName(name.slot, token, name.display, (carrier,)))
             return True
         if name.slot != known.slot:  # another taxonomy reads it as a feature of fewer values
@@ -152,7 +152,7 @@ class CarriedNames:
     def _forget(self, gone: set[int], emptied: set[int]) -> dict[str, int]:
         """Take customers out of all names; return how many each token has lost.
 
-        What is shown is as one of them wrote it, perhaps: then as all have it in common.
+        A display form that a removed customer wrote is replaced by the canonical form.
         """
         lost: dict[str, int] = {}
         for known in [each for each in self if not gone.isdisjoint(each.carriers)]:
@@ -212,7 +212,7 @@ def merge(
         for name in known.values()
         if carriers[name.token] >= SHOWN_FROM
     ]
-    deletions = ", ".join(map(deletions_in, versions))
+    deletions = ", ".join(map(read_deletions_version, versions))
     return Listing(tuple(sorted(shown)), tuple(sorted(crowded)), _mark(deletions))
 
 
@@ -226,8 +226,10 @@ def decode_names(stored: Mapping[str, bytes]) -> Iterator[CarriedName]:
         except msgspec.DecodeError:
             continue
         is_cut = len(name.token) >= MAX_NAME  # of these the slot is not known
-        slots = {slot_of(name.token, fine=fine) for fine in (False, True)} if not is_cut else set()
-        if field == _field_of(name.token) and (is_cut or name.slot in slots):
+        slots = (
+            {hash_to_slot(name.token, fine=fine) for fine in (False, True)} if not is_cut else set()
+        )
+        if field == _name_field(name.token) and (is_cut or name.slot in slots):
             yield name
 
 
@@ -239,8 +241,8 @@ def decode_crowded(stored: Mapping[str, bytes]) -> Iterator[int]:
             yield int(number)
 
 
-def deletions_in(version: str) -> str:
-    """Return the part of a version that moves with deletions alone, and with the owner."""
+def read_deletions_version(version: str) -> str:
+    """Return the part of a version that changes with deletions and owners alone."""
     claim, _, deletions = (*version.split(), "", "", "")[:3]
     return f"{claim} {deletions}"
 
@@ -256,6 +258,6 @@ def _hash(customer: str) -> int:
     return int.from_bytes(digest)
 
 
-def _field_of(token: str) -> str:
-    """The field of a token: short, and without blanks."""
+def _name_field(token: str) -> str:
+    """Return the field of a token: short, and without blanks."""
     return hashlib.blake2b(token.encode(), digest_size=_FIELD_BYTES, person=b"token").hexdigest()

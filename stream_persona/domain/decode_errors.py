@@ -49,10 +49,10 @@ def escape(text: str) -> str:
     return text.encode("ascii", "backslashreplace").decode()
 
 
-def tell_apart(value: str, known: Iterable[str]) -> tuple[str, str]:
+def show_apart(value: str, known: Iterable[str]) -> tuple[str, str]:
     """Show a value that is none of the known ones, and these; with escapes what looks alike.
 
-    >>> tell_apart("teen", ["parent", "student"])
+    >>> show_apart("teen", ["parent", "student"])
     ("'teen'", 'parent, student')
     """
     alike = _fold(value)

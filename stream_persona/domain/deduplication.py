@@ -53,7 +53,7 @@ def knows_id(recent: RecentIds, hashed: bytes, arrived_at: int | None) -> bool:
         return False
     number, forgotten = recent[0], 0
     if arrived_at is not None:
-        forgotten = _count_forgotten(_runs(recent), arrived_at // _HOUR_MS)
+        forgotten = _count_forgotten(_read_hour_counts(recent), arrived_at // _HOUR_MS)
     ids = recent[1 + 4 * forgotten : 1 + 4 * number]
     at = ids.find(hashed)
     while at > 0 and at % 4:
@@ -90,7 +90,7 @@ def _with_other_hours(
     recent: RecentIds, hashed: bytes, hour: int, arrived_at: int | None
 ) -> RecentIds:
     """Add an id where hours come or go, or the first one loses some of its ids."""
-    number, runs = recent[0], _runs(recent)
+    number, runs = recent[0], _read_hour_counts(recent)
     dropped = 0 if arrived_at is None else _count_forgotten(runs, hour)
     if number - dropped == MAX_RECENT:
         dropped += 1
@@ -111,8 +111,8 @@ def count_ids(recent: RecentIds) -> int:
     return recent[0] if recent else 0
 
 
-def _runs(recent: RecentIds) -> list[int]:
-    """The hours, each ``hour << 8 | count``, in the order of arrival."""
+def _read_hour_counts(recent: RecentIds) -> list[int]:
+    """Return the hours, each ``hour << 8 | count``, in the order of arrival."""
     data = recent[1 + 4 * recent[0] :]
     return list(struct.unpack(f"<{len(data) // 4}I", data))
 

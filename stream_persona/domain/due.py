@@ -24,8 +24,8 @@ from stream_persona.domain.features import (
     EPOCH_BITS,
     EPOCH_HALF_LIVES,
     GRANULES,
-    granule_weights,
-    granules_of,
+    compute_granule_weights,
+    find_granules,
     sum_all_events,
 )
 from stream_persona.domain.slots import WEIGHT_UNITS
@@ -41,7 +41,7 @@ _EPOCH: Final = 1 << EPOCH_BITS
 #: Epochs after which nothing is left of a sum, as when a later event is folded.
 _GONE: Final = 2
 _FINEST: Final = 1_000_000
-#: Nobody has so many events.
+#: More events than any customer has.
 _UNREACHABLE: Final = 1e9
 
 
@@ -52,7 +52,7 @@ def find_all_due(records: Mapping[str, Record], taxonomy: Taxonomy) -> dict[str,
     """
     fading = find_fading([record.counts for record in records.values()], taxonomy)
     return {
-        name: _first_of(_end_of(record.label), fades if fades != record.faded_at else 0)
+        name: _find_first(_find_end(record.label), fades if fades != record.faded_at else 0)
         if record.label is not None or record.faded_at
         else fades or None
         for (name, record), fades in zip(records.items(), fading, strict=True)
@@ -83,7 +83,11 @@ def find_fading(counts: Sequence[Counts], taxonomy: Taxonomy) -> list[int]:
     if not counts or not 0 < taxonomy.policy.min_evidence < _UNREACHABLE:
         return [0] * len(counts)
     numerator, denominator = _as_fraction(taxonomy.policy.min_evidence)
-    features, weights, units = taxonomy.features, granule_weights(), numerator * WEIGHT_UNITS
+    features, weights, units = (
+        taxonomy.features,
+        compute_granule_weights(),
+        numerator * WEIGHT_UNITS,
+    )
     # In a granule there is too little if total / (weight * WEIGHT_UNITS) < numerator / denominator:
     # from the first one on that weighs more than ``enough``. Beyond the greatest weight all are
     # alike, and so are totals that are that large: their products fit into 64 bits.
@@ -91,7 +95,7 @@ def find_fading(counts: Sequence[Counts], taxonomy: Taxonomy) -> list[int]:
     totals = sum_all_events(counts)
     enough = np.minimum(totals, most) * denominator // units
     later = np.minimum(totals >> EPOCH_HALF_LIVES, most) * denominator // units
-    clocks = granules_of(np.array([each.clock for each in counts], np.int64), features)
+    clocks = find_granules(np.array([each.clock for each in counts], np.int64), features)
     starts = clocks & -_EPOCH
     here = np.searchsorted(weights, enough, "right")
     there = np.searchsorted(weights, later, "right")
@@ -110,31 +114,31 @@ def decay_evidence(counts: Counts, at: int, features: Features) -> float:
     passed = (granule >> EPOCH_BITS) - counts.epoch
     total = int(sum_all_events([counts])[0])
     total = total >> EPOCH_HALF_LIVES * passed if passed < _GONE else 0
-    return total / (int(granule_weights()[granule & (_EPOCH - 1)]) * WEIGHT_UNITS)
+    return total / (int(compute_granule_weights()[granule & (_EPOCH - 1)]) * WEIGHT_UNITS)
 
 
 @cache
 def _as_fraction(number: float) -> tuple[int, int]:
-    """The number as it is written, to a millionth: 0.1 is a tenth, which its bits are not."""
+    """Return the number as it is written, to a millionth: 0.1 as a tenth, unlike its bits."""
     written = Fraction(repr(number)).limit_denominator(_FINEST)
     return max(written, Fraction(1, _FINEST)).as_integer_ratio()
 
 
-def _end_of(label: Label | None) -> int:
-    """When an assignment ends that has not ended yet; 0: never. A withdrawal has no end."""
+def _find_end(label: Label | None) -> int:
+    """Find when an assignment ends that has not ended yet; 0: never, as of a withdrawal."""
     if label is None or label.ended or label.persona is None:
         return 0
     return label.expires_at or 0
 
 
-def _first_of(*times: int) -> int | None:
+def _find_first(*times: int) -> int | None:
     return min((time for time in times if time), default=None)
 
 
 def _advance(record: Record, now: int, fades: int) -> Record:
     """Do what was due by ``now``; what had faded by a clock that is ahead of it stays so."""
     label = record.label
-    if label is not None and 0 < _end_of(label) <= now:
+    if label is not None and 0 < _find_end(label) <= now:
         label = replace(label, ended=True)
     faded_at = fades if fades <= max(now, record.faded_at) else 0
     if label is record.label and faded_at == record.faded_at:

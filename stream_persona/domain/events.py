@@ -32,7 +32,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from stream_persona.domain.decode_errors import explain, tell_apart
+from stream_persona.domain.decode_errors import explain, show_apart
 from stream_persona.domain.identity import MAX_ID_BYTES, NOBODY_IDS, SHORT_ID, find_fault
 from stream_persona.domain.message_size import MAX_BYTES, MAX_DEPTH, SHORT_MESSAGE, check_size
 from stream_persona.domain.time import (
@@ -40,8 +40,8 @@ from stream_persona.domain.time import (
     MILLISECONDS_END,
     SECONDS_END,
     as_field,
-    milliseconds,
-    rfc3339,
+    format_rfc3339,
+    to_milliseconds,
 )  # fmt: skip
 from stream_persona.errors import DecodeError
 
@@ -184,10 +184,10 @@ _ENCODER = msgspec.json.Encoder()
 _DECODERS = tuple(msgspec.json.Decoder(kind) for kind in KINDS)
 
 
-def event_time(event: Event | TokenizedEvent) -> int:
-    """When it happened, in epoch milliseconds of event time."""
+def get_event_time(event: Event | TokenizedEvent) -> int:
+    """Return when it happened, in epoch milliseconds of event time."""
     time = event.requested_at if isinstance(event, Deletion) else event.occurred_at
-    return time if isinstance(time, int) else milliseconds(time)
+    return time if isinstance(time, int) else to_milliseconds(time)
 
 
 def decode_event(kind: int, value: bytes | None, nobody: NobodyIds = NOBODY_IDS) -> Event:
@@ -213,14 +213,14 @@ def decode_event(kind: int, value: bytes | None, nobody: NobodyIds = NOBODY_IDS)
 def decode_for_taxonomy(
     kind: int, value: bytes | None, taxonomy: Taxonomy, nobody: NobodyIds = NOBODY_IDS
 ) -> Event:
-    """As ``decode_event``; an assigned persona is spelled as in the taxonomy, or refused."""
+    """Do as ``decode_event`` does; spell an assigned persona as the taxonomy, or refuse it."""
     event = decode_event(kind, value, nobody)
     if kind != ASSIGNMENT or event.customer_id in nobody:
         return event
     persona = cast("Assignment", event).persona
     own = taxonomy.resolve(persona)
     if persona is not None and own is None:
-        shown, known = tell_apart(persona, taxonomy.names)
+        shown, known = show_apart(persona, taxonomy.names)
         detail = f"persona {shown} is not of the taxonomy; expected one of {known}"
         raise DecodeError("unknown_persona", detail)
     return event if own == persona else replace(cast("Assignment", event), persona=own)
@@ -277,15 +277,15 @@ def check_id(customer_id: str) -> None:
 
 
 def encode(message: object) -> bytes:
-    """The JSON bytes of an event or of anything made of plain values."""
+    """Encode an event, or anything made of plain values, as JSON."""
     return _ENCODER.encode(message)
 
 
 __all__ = [
     "ASSIGNMENT", "BEHAVIOURAL", "BROWSE", "DELETION", "ENGAGEMENT", "KINDS", "KNOWN_VALUES",
-    "MAX_ATTRIBUTES", "MAX_BYTES", "MAX_DEPTH", "MAX_ID_BYTES", "MAX_ITEMS",
-    "MAX_ITEM_ATTRIBUTES", "PURCHASE", "REASONS", "Action", "Assignment", "Behaviour", "Browse",
-    "Deletion", "Engagement", "Event", "Item", "Purchase", "Time", "TokenizedEvent", "check_id",
-    "check_meaning", "decode_event", "decode_for_taxonomy", "encode", "event_time",
-    "milliseconds", "rfc3339",
+    "MAX_ATTRIBUTES", "MAX_BYTES", "MAX_DEPTH", "MAX_ID_BYTES", "MAX_ITEMS", "MAX_ITEM_ATTRIBUTES",
+    "PURCHASE", "REASONS", "Action", "Assignment", "Behaviour", "Browse", "Deletion", "Engagement",
+    "Event", "Item", "Purchase", "Time", "TokenizedEvent", "check_id", "check_meaning",
+    "decode_event", "decode_for_taxonomy", "encode", "format_rfc3339", "get_event_time",
+    "to_milliseconds",
 ]  # fmt: skip

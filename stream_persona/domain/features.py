@@ -56,8 +56,8 @@ _UNITS_BITS = 3
 
 
 @cache
-def granule_weights() -> Ints:
-    """``round(8 * 2**(i / 1024)) << whole half-lives`` for the 16,384 granules of an epoch.
+def compute_granule_weights() -> Ints:
+    """Compute ``round(8 * 2**(i / 1024)) << whole half-lives`` for an epoch's 16,384 granules.
 
     Built from integer square roots alone, so that every CPU has the same bits.
     """
@@ -74,7 +74,7 @@ def granule_weights() -> Ints:
     return (np.array(first, dtype=np.int64)[None, :] << halves[:, None]).ravel()
 
 
-def granules_of(times: Ints, features: Features) -> Ints:
+def find_granules(times: Ints, features: Features) -> Ints:
     """Convert event times to granules, counted from the origin; ``>> 14`` is their epoch."""
     return (times - features.origin_ms) * GRANULES // features.half_life_ms
 
@@ -122,7 +122,8 @@ _ONE_ZERO: Final = Counts(NO_EPOCH, 0, bytes(_KEY_BYTES), bytes(_VALUE_BYTES))
 def sum_all_events(counts: Sequence[Counts]) -> Ints:
     """Sum the events of customers in the units of their epoch: slot 0 of both its sections.
 
-    Over ``granule_weights`` of a granule and ``WEIGHT_UNITS`` it is their effective number then.
+    Over ``compute_granule_weights`` of a granule and ``WEIGHT_UNITS`` it is their effective
+    number then.
     """
     filled = [each if each.key_bytes else _ONE_ZERO for each in counts]
     first = np.frombuffer(b"".join([each.key_bytes[:_KEY_BYTES] for each in filled]), np.uint32)
@@ -175,10 +176,10 @@ def fold(
 def fold_counting(
     counts: Sequence[Counts], observed: Sequence[Observation], features: Features
 ) -> tuple[list[Counts], int]:
-    """As ``fold``; and how many observations were left out, being older than two epochs."""
+    """Do as ``fold`` does; also count the observations older than two epochs, left out."""
     rows = np.array([o.row for o in observed], np.int64)
     times = np.array([o.at for o in observed], np.int64)
-    granules = granules_of(times, features)
+    granules = find_granules(times, features)
     epochs = granules >> EPOCH_BITS
     old = np.array([c.epoch for c in counts], np.int64)
     newest = old.copy()
@@ -217,7 +218,7 @@ def _sum_observations(
     slots = np.frombuffer(b"".join([o.slots for o in observed]), SLOT_TYPE).astype(np.int64)
     weights = np.frombuffer(b"".join([o.weights for o in observed]), WEIGHT_TYPE)
     base = np.repeat(rows << 17 | section << 16, sizes)
-    weight = granule_weights()[granules & ((1 << EPOCH_BITS) - 1)]
+    weight = compute_granule_weights()[granules & ((1 << EPOCH_BITS) - 1)]
     values = weights * np.repeat(weight, sizes)
     kept = np.repeat(section <= 1, sizes)
     return sum_by_key((base | slots)[kept], values[kept])
@@ -241,15 +242,15 @@ class Profiles:
     def __len__(self) -> int:
         return len(self.events)
 
-    def row(self, i: int) -> Profiles:
-        """The profile of one customer alone."""
+    def select_row(self, i: int) -> Profiles:
+        """Return the profile of one customer alone."""
         a, b = self.starts[i], self.starts[i + 1]
         middle = self.middles[i : i + 1] - a
         part = self.slots[a:b], self.shares[a:b], self.events[i : i + 1]
         return Profiles(np.array([0, b - a]), middle, *part)
 
-    def rows(self, numbers: Sequence[int]) -> Profiles:
-        """The profiles of some customers, in this order."""
+    def select_rows(self, numbers: Sequence[int]) -> Profiles:
+        """Return the profiles of some customers, in this order."""
         of = np.array(numbers, np.int64)
         first, sizes = self.starts[of], self.starts[of + 1] - self.starts[of]
         starts = np.concatenate(([0], np.cumsum(sizes)))
@@ -271,8 +272,8 @@ def compute_profiles(counts: Sequence[Counts], features: Features) -> Profiles:
     bounds = np.arange(len(counts) + 1, dtype=np.int64) << 16
     starts = np.searchsorted(keys, bounds)
     middles = np.searchsorted(keys, bounds[:-1] | COARSE_SLOTS)
-    clocks = granules_of(np.array([c.clock for c in counts], np.int64), features)
-    units = granule_weights()[clocks & ((1 << EPOCH_BITS) - 1)] * WEIGHT_UNITS
+    clocks = find_granules(np.array([c.clock for c in counts], np.int64), features)
+    units = compute_granule_weights()[clocks & ((1 << EPOCH_BITS) - 1)] * WEIGHT_UNITS
     totals = np.zeros(len(counts), np.int64)
     filled = starts[1:] > starts[:-1]
     totals[filled] = values[starts[:-1][filled]]  # slot 0 comes first in its row
@@ -286,6 +287,6 @@ def _compute_profile(counts: Counts, features: Features) -> Profiles | None:
     if not len(keys) or keys[-1] >= _SECTION:
         return None
     granule = (counts.clock - features.origin_ms) * GRANULES // features.half_life_ms
-    unit = granule_weights()[granule & ((1 << EPOCH_BITS) - 1)] * WEIGHT_UNITS
+    unit = compute_granule_weights()[granule & ((1 << EPOCH_BITS) - 1)] * WEIGHT_UNITS
     starts, middles = np.array([0, len(keys)]), keys.searchsorted([COARSE_SLOTS])
     return Profiles(starts, middles, keys, values / np.maximum(values[0], 1), values[:1] / unit)

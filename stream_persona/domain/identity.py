@@ -1,6 +1,6 @@
-"""Who a customer id stands for: a customer, nobody, or none that could be.
+"""Classifies customer ids: a customer's, one that stands for nobody, or malformed.
 
-It needs nothing but the standard library, since clients look before they ask.
+It needs nothing but the standard library, since clients check ids before a lookup.
 """
 
 from __future__ import annotations

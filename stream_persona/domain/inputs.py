@@ -38,12 +38,12 @@ OFFSETS_END: Final = 1 << 62 - PLACE_BITS
 _HASH_SHIFT: Final = 19
 
 
-def partition_of_source(topic: str, partition: int) -> int:
+def number_source_partition(topic: str, partition: int) -> int:
     """Return what stands for a partition of a source's topic."""
     return _hash(topic) << _HASH_SHIFT | partition
 
 
-def is_own(key: int) -> bool:
+def is_own_topic(key: int) -> bool:
     """Whether an input is a topic of ours."""
     return key >> _HASH_SHIFT == 0
 
@@ -74,7 +74,7 @@ def place_events(offset: int, kinds: Iterable[int]) -> Iterator[int]:
         left[kind] -= 1
 
 
-def offset_of(place: int) -> int:
+def find_offset(place: int) -> int:
     """Return the offset of the message of a source that a place is in."""
     return place >> PLACE_BITS
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 from stream_persona.domain.binning import (
     LEAST_PRICE,
     MAX_LEVELS,
-    canonical_field,
-    price_band,
-    quantity_band,
-    shown_levels,
+    canonicalize_field,
+    find_price_band,
+    find_quantity_band,
+    split_shown_levels,
 )
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ class ItemTokens:
     def __init__(self, features: Features, slots: SlotCache, names: TokenNames) -> None:
         self._slots = slots
         self._names = names
-        self._fields = frozenset(map(canonical_field, features.fields))
+        self._fields = frozenset(map(canonicalize_field, features.fields))
         self._separator = features.category_separator
         # Of every item: to look a field up, and then its cache, would take as long again.
-        self._products, self._brands = map(slots.of_field, ("product", "brand"))
+        self._products, self._brands = map(slots.get_field_cache, ("product", "brand"))
         self._has_category, self._has_price, self._has_quantity = (
             field in self._fields for field in ("category", "price", "quantity")
         )
@@ -65,16 +65,16 @@ class ItemTokens:
             slots.append(self._quantities.get(power) or self._cache_quantity(power, item.quantity))
 
     def _cache_price(self, power: int, price: float) -> bytes:
-        found = self._prices[power] = self._slots.find("price", price_band(price))
+        found = self._prices[power] = self._slots.find("price", find_price_band(price))
         return found
 
     def _cache_quantity(self, power: int, quantity: float) -> bytes:
-        found = self._quantities[power] = self._slots.find("quantity", quantity_band(quantity))
+        found = self._quantities[power] = self._slots.find("quantity", find_quantity_band(quantity))
         return found
 
     def _cache_category(self, category: str) -> bytes:
         def join_levels() -> bytes:
-            paths = shown_levels(category, self._separator)
+            paths = split_shown_levels(category, self._separator)
             return b"".join([self._slots.find("category", path) for path in paths])
 
         return self._slots.find_joined(self._categories, "category", category, join_levels)
@@ -91,7 +91,7 @@ class ItemTokens:
         field = f"attributes.{key}"
         used = self._used.get(key)
         if used is None:
-            used = "attributes" in self._fields or canonical_field(field) in self._fields
+            used = "attributes" in self._fields or canonicalize_field(field) in self._fields
             if self._slots.has_room(field, ""):
                 self._used[key] = used
         known = len(self._names.found)

@@ -34,10 +34,10 @@ def _log_table() -> tuple[Floats, Floats]:
     return table, table[1:] - table[:-1]
 
 
-def log_share(share: Floats) -> Floats:
-    """``log(1 + 200 q)`` to 1e-7, in basic arithmetic only: the same bits on every CPU.
+def compute_log_share(share: Floats) -> Floats:
+    """Compute ``log(1 + 200 q)`` to 1e-7, in basic arithmetic: the same bits on every CPU.
 
-    >>> log_share(np.array([0.0, 0.01, 0.5, 1.0])).round(6).tolist()
+    >>> compute_log_share(np.array([0.0, 0.01, 0.5, 1.0])).round(6).tolist()
     [0.0, 1.098612, 4.615121, 5.303305]
 
     numpy's own ``log1p`` may differ in its last bit between CPU generations, and what is summed

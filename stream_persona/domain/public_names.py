@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final, get_args
 from stream_persona.domain.binning import (
     HOURS,
     WEEKDAYS,
-    price_band,
-    quantity_band,
-    size_band,
+    find_price_band,
+    find_quantity_band,
+    find_size_band,
     split_values,
 )
 from stream_persona.domain.events import Action
@@ -48,7 +48,7 @@ class _Collected(TokenNames):
         return False
 
 
-def public_names(taxonomy: Taxonomy) -> Mapping[int, Mapping[str, str]]:
+def find_public_names(taxonomy: Taxonomy) -> Mapping[int, Mapping[str, str]]:
     """Return the tokens of a taxonomy that are shown always, and how, by slot."""
     return _compute(OfTaxonomy(taxonomy))
 
@@ -57,7 +57,7 @@ def public_names(taxonomy: Taxonomy) -> Mapping[int, Mapping[str, str]]:
 def _compute(of: OfTaxonomy) -> Mapping[int, Mapping[str, str]]:
     names = _Collected()
     slots = SlotCache(of.taxonomy.features, names)
-    for field, value in _values(of.taxonomy):
+    for field, value in _list_values(of.taxonomy):
         slots.find(field, value)
     by_slot: dict[int, dict[str, str]] = {}
     for slot, token, display in names.take_found():
@@ -65,23 +65,23 @@ def _compute(of: OfTaxonomy) -> Mapping[int, Mapping[str, str]]:
     return by_slot
 
 
-def _values(taxonomy: Taxonomy) -> Iterator[tuple[str, str]]:
+def _list_values(taxonomy: Taxonomy) -> Iterator[tuple[str, str]]:
     for persona in taxonomy.personas:
         for feature, values in persona.seeds.items():
             for value in values:
                 separator = taxonomy.features.category_separator
                 yield from ((feature, each) for each in split_values(feature, value, separator))
     fields = frozenset(taxonomy.features.fields)
-    yield from ((field, value) for field, value in _closed_values() if field in fields)
+    yield from ((field, value) for field, value in _list_closed_values() if field in fields)
     if "action" in fields:
         yield from (("action", action) for action in taxonomy.signals.engagement)
 
 
-def _closed_values() -> Iterator[tuple[str, str]]:
+def _list_closed_values() -> Iterator[tuple[str, str]]:
     yield from (("hour", hour) for hour in HOURS)
     yield from (("weekday", day) for day in WEEKDAYS)
-    yield from (("price", price_band(2.0**power)) for power in _PRICES)
-    yield from (("quantity", quantity_band(2.0**power)) for power in _COUNTS)
-    yield from (("quantity", quantity_band(float(few))) for few in range(1, 9))
-    yield from (("basket_size", size_band(1 << power)) for power in _COUNTS)
+    yield from (("price", find_price_band(2.0**power)) for power in _PRICES)
+    yield from (("quantity", find_quantity_band(2.0**power)) for power in _COUNTS)
+    yield from (("quantity", find_quantity_band(float(few))) for few in range(1, 9))
+    yield from (("basket_size", find_size_band(1 << power)) for power in _COUNTS)
     yield from (("action", action) for action in get_args(Action))

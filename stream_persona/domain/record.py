@@ -56,8 +56,8 @@ class PublishedPosterior(Struct, frozen=True, array_like=True, gc=False):
     assigned: bool
     distribution: tuple[int, ...]
 
-    def likeliest(self, personas: Sequence[str]) -> str:
-        """The persona that is named; where none is, the likeliest one."""
+    def find_likeliest(self, personas: Sequence[str]) -> str:
+        """Return the persona that is named; where none is, the likeliest one."""
         return self.persona or personas[self.distribution.index(max(self.distribution))]
 
 
@@ -114,8 +114,8 @@ class Record(Struct, frozen=True, gc=False):
         """Whether a record holds nothing but the time of a deletion."""
         return bool(self.deleted_at) and not len(self.counts) and self.label is None
 
-    def active_label(self) -> str | None:
-        """The persona assigned as of the record's own clock, if any."""
+    def find_active_label(self) -> str | None:
+        """Return the persona assigned as of the record's own clock, if any."""
         label = self.label
         if label is None or label.ended:
             return None

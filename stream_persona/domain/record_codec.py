@@ -197,7 +197,7 @@ def _build_record(head: Head, counts: Counts) -> Record:
         counts,
         head.label,
         dict(head.positions),
-        head.recent_ids(),
+        head.read_recent_ids(),
         head.deleted_at,
         published,
         packed,

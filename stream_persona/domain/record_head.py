@@ -51,8 +51,8 @@ class Head(Start, frozen=True, array_like=True, gc=False):
     faded_at: int = 0
     left_out_at: int = 0
 
-    def recent_ids(self) -> dict[int, RecentIds]:
-        """The last ids of each input."""
+    def read_recent_ids(self) -> dict[int, RecentIds]:
+        """Return the last ids of each input."""
         return {
             source: ids if isinstance(ids, bytes) else from_former(ids)
             for source, ids in self.recent
@@ -105,7 +105,7 @@ def decode_head(
     try:
         decoded = decoder.decode(head)
     except _NOT_DECODABLE as error:
-        raise _foreign_error(f"of another version ({error})") from None
+        raise _make_foreign_error(f"of another version ({error})") from None
     _check_head(decoded, fingerprint)
     return decoded
 
@@ -115,13 +115,13 @@ def decode_published(published: msgspec.Raw) -> PublishedChange | None:
     try:
         found: PublishedChange | None = _published_decoder.decode(published)
     except _NOT_DECODABLE as error:
-        raise _foreign_error(f"of another version ({error})") from None
+        raise _make_foreign_error(f"of another version ({error})") from None
     return found
 
 
 def _check_head(head: Start, fingerprint: int) -> None:
     if not _UNSEALED_FORMAT <= head.format <= FORMAT:
-        raise _foreign_error(f"of another version (format {head.format})")
+        raise _make_foreign_error(f"of another version (format {head.format})")
     if head.fingerprint != fingerprint:
         message = (
             "stored records were folded with another half-life or epoch origin than the "
@@ -131,7 +131,7 @@ def _check_head(head: Start, fingerprint: int) -> None:
         raise TopologyError(message)
 
 
-def _foreign_error(what: str) -> TopologyError:
+def _make_foreign_error(what: str) -> TopologyError:
     return TopologyError(
         f"stored records are {what}; set STREAM_PERSONA_PREFIX to a new prefix and replay"
     )
@@ -146,7 +146,7 @@ def is_unsealed(blob: bytes, fingerprint: int) -> bool:
     first, body = split_content(blob)
     try:
         if 0 < _format_decoder.decode(first).format < _UNSEALED_FORMAT:
-            raise _foreign_error("of another version")
+            raise _make_foreign_error("of another version")
         head = head_decoder.decode(first)
         _published_decoder.decode(head.published)
     except _NOT_DECODABLE:
@@ -158,7 +158,7 @@ def is_unsealed(blob: bytes, fingerprint: int) -> bool:
 
 
 def _is_body(body: bytes, head: Head) -> bool:
-    """Whether these are the bytes of as many counts as a head says, in order."""
+    """Whether the bytes hold as many counts as the head states, in order."""
     numbers, most = decode_varints(body), (1 << _BITS) - 1
     if len(numbers) != 2 * head.tokens or encode_varints(numbers)[0] != body:
         return False

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
-from stream_persona.domain.binning import BANDS, canonical_field, canonical_token, seed_tokens
+from stream_persona.domain.binning import (
+    BANDS,
+    canonicalize_field,
+    canonicalize_token,
+    list_seed_tokens,
+)
 from stream_persona.domain.token_names import make_name
 
 if TYPE_CHECKING:
@@ -44,10 +49,10 @@ _MAX_CACHED: Final = 100_000
 _MAX_CACHED_LENGTH: Final = 64
 
 
-def slot_of(token: str, *, fine: bool) -> int:
-    """The slot of a token: the same on every machine.
+def hash_to_slot(token: str, *, fine: bool) -> int:
+    """Return the slot of a token: the same on every machine.
 
-    >>> slot_of("category:baby", fine=False), slot_of("query:shoes", fine=True)
+    >>> hash_to_slot("category:baby", fine=False), hash_to_slot("query:shoes", fine=True)
     (23163, 62083)
     """
     digest = int.from_bytes(hashlib.blake2b(token.encode(), digest_size=8).digest())
@@ -55,24 +60,24 @@ def slot_of(token: str, *, fine: bool) -> int:
 
 
 def make_fine(features: Features) -> frozenset[str]:
-    """The features whose tokens are fine, as ``is_fine`` compares them."""
-    return frozenset(map(canonical_field, features.fine))
+    """Return the features whose tokens are fine, as ``is_fine`` compares them."""
+    return frozenset(map(canonicalize_field, features.fine))
 
 
 def is_fine(field: str, fine: Iterable[str]) -> bool:
     """Whether the tokens of a field are fine: it is one of the features, or an attribute of one."""
-    field = canonical_field(field)
+    field = canonicalize_field(field)
     return field in fine or field.partition(".")[0] in fine
 
 
-def seed_slots(persona: Persona, features: Features) -> set[int]:
+def find_seed_slots(persona: Persona, features: Features) -> set[int]:
     """Return the slots of all of a persona's seeds."""
     fine, separator = make_fine(features), features.category_separator
     return {
-        slot_of(token, fine=is_fine(field, fine))
+        hash_to_slot(token, fine=is_fine(field, fine))
         for field, values in persona.seeds.items()
         for value in values
-        for token in seed_tokens(field, value, separator)
+        for token in list_seed_tokens(field, value, separator)
     }
 
 
@@ -103,18 +108,18 @@ class SlotCache:
     def __len__(self) -> int:
         return sum(map(len, self._slots.values()))
 
-    def of_field(self, field: str) -> dict[str, bytes] | None:
-        """The cache of one of the taxonomy's fields, value -> packed slot; None for another."""
+    def get_field_cache(self, field: str) -> dict[str, bytes] | None:
+        """Return the cache of a field of the taxonomy, value -> packed slot; None for another."""
         return self._slots.get(field) if field in self._own else None
 
     def derive(self) -> dict[Any, Any]:
-        """Return a new cache of what is made of slots; it is emptied together with all others."""
+        """Return a new cache of values derived from slots; it is emptied with all others."""
         cache: dict[Any, Any] = {}
         self._derived.append(cache)
         return cache
 
     def find(self, field: str, value: str) -> bytes:
-        """The packed slot of ``field:value``."""
+        """Return the packed slot of ``field:value``."""
         cache = self._slots.get(field)
         slot = None if cache is None else cache.get(value)
         return self.compute(field, value) if slot is None else slot
@@ -158,10 +163,10 @@ class SlotCache:
     def _hash(self, field: str, value: str) -> tuple[bytes, Name | None]:
         """Return the packed slot of a value, and its name; of no token: no bytes, and None."""
         display = f"{field}:{value}"
-        token = canonical_token(display)
+        token = canonicalize_token(display)
         if not token:
             return b"", None
-        slot = slot_of(token, fine=is_fine(field, self._fine))
+        slot = hash_to_slot(token, fine=is_fine(field, self._fine))
         name = make_name(slot, token, token if field in BANDS else display)
         return pack(slot, SLOT_TYPE), name
 

@@ -7,7 +7,7 @@ bytes     what
 6         the taxonomy's version under which the slots were chosen
 4         the effective number of events, in 256ths
 2 each    the slots, ascending
-1 each    the share of events with each slot, as a level (``level_of``), in the same order
+1 each    the share of events with each slot, as a level (``find_level``), in the same order
 4         a checksum of all that, and of the customer's id
 ========  ==================================================================================
 
@@ -61,24 +61,24 @@ class StoredTastes(NamedTuple):
     floor: float = 0.0
 
 
-def level_of(units: int) -> int:
+def find_level(units: int) -> int:
     """Return the level of a share in units: whole below 16, then 16 to each power of two.
 
-    >>> [level_of(units) for units in (0, 1, 15, 16, 31, 32, 33, 34, 65_535)]
+    >>> [find_level(units) for units in (0, 1, 15, 16, 31, 32, 33, 34, 65_535)]
     [0, 1, 15, 16, 31, 32, 32, 33, 207]
     """
     power = max(0, units.bit_length() - _STEPS_BITS - 1)
     return (power << _STEPS_BITS) + (units >> power)
 
 
-def _share_of(level: int) -> float:
+def _find_share(level: int) -> float:
     """Return the share in the middle of a level."""
     power = max(0, (level >> _STEPS_BITS) - 1)
     least = (level - (power << _STEPS_BITS)) << power
     return (least + ((1 << power) - 1) / 2) / UNITS
 
 
-_SHARES: Final = tuple(_share_of(level) for level in range(256))
+_SHARES: Final = tuple(_find_share(level) for level in range(256))
 
 
 def encode_tastes(
@@ -88,7 +88,7 @@ def encode_tastes(
     units = min(_MOST_EVENTS, round(events * EVENT_UNITS))
     head = _HEAD.pack(FORMAT, bytes.fromhex(taxonomy), units)
     content = head + slots + levels
-    return content + _checksum(customer_id, content)
+    return content + _compute_checksum(customer_id, content)
 
 
 def decode_tastes(customer_id: str, blob: bytes) -> StoredTastes:
@@ -99,7 +99,7 @@ def decode_tastes(customer_id: str, blob: bytes) -> StoredTastes:
     """
     content, checksum = blob[:-_CHECKSUM_BYTES], blob[-_CHECKSUM_BYTES:]
     count, rest = divmod(len(content) - _HEAD.size, _TASTE_BYTES)
-    if count < 0 or rest or checksum != _checksum(customer_id, content):
+    if count < 0 or rest or checksum != _compute_checksum(customer_id, content):
         raise TastesError("the tastes are damaged, or another customer's")
     form, taxonomy, units = _HEAD.unpack_from(content)
     if form != FORMAT:
@@ -111,5 +111,5 @@ def decode_tastes(customer_id: str, blob: bytes) -> StoredTastes:
     return StoredTastes(taxonomy.hex(), units / EVENT_UNITS, by_slot, floor)
 
 
-def _checksum(customer_id: str, content: bytes) -> bytes:
+def _compute_checksum(customer_id: str, content: bytes) -> bytes:
     return zlib.crc32(content, zlib.crc32(customer_id.encode())).to_bytes(_CHECKSUM_BYTES)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from stream_persona.domain.binning import canonical_field
+from stream_persona.domain.binning import canonicalize_field
 from stream_persona.domain.features import compute_profiles
-from stream_persona.domain.public_names import OfTaxonomy, public_names
+from stream_persona.domain.public_names import OfTaxonomy, find_public_names
 from stream_persona.domain.slots import COARSE_SLOTS, EVENTS, SLOTS, is_fine, make_fine
 from stream_persona.domain.taste_bytes import (
     FEATURES,
@@ -25,7 +25,7 @@ from stream_persona.domain.taste_bytes import (
     MOST_UNITS,
     UNITS,
     encode_tastes,
-    level_of,
+    find_level,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
 
-_LEVELS: Final = np.array([level_of(units) for units in range(MOST_UNITS + 1)], np.uint8)
+_LEVELS: Final = np.array([find_level(units) for units in range(MOST_UNITS + 1)], np.uint8)
 _PREFIXES: Final = tuple(f"{feature}:" for feature in FEATURES)
 
 
@@ -80,9 +80,9 @@ def _find_strongest(profiles: Profiles, may_be: NDArray[np.bool_]) -> Ints:
     return strongest
 
 
-def taste_features(taxonomy: Taxonomy) -> tuple[str, ...]:
+def list_taste_features(taxonomy: Taxonomy) -> tuple[str, ...]:
     """Return the features that are tastes, of those that a taxonomy counts."""
-    fields = frozenset(map(canonical_field, taxonomy.features.fields))
+    fields = frozenset(map(canonicalize_field, taxonomy.features.fields))
     return tuple(
         feature for feature in FEATURES if feature in fields or feature.partition(".")[0] in fields
     )
@@ -97,11 +97,11 @@ def may_be_taste(taxonomy: Taxonomy) -> NDArray[np.bool_]:
 def _compute(of: OfTaxonomy) -> NDArray[np.bool_]:
     fine = make_fine(of.taxonomy.features)
     may_be = np.zeros(SLOTS, np.bool_)
-    for feature in taste_features(of.taxonomy):
+    for feature in list_taste_features(of.taxonomy):
         own = slice(COARSE_SLOTS, SLOTS) if is_fine(feature, fine) else slice(0, COARSE_SLOTS)
         may_be[own] = True
     may_be[EVENTS] = False
-    for slot, tokens in public_names(of.taxonomy).items():
+    for slot, tokens in find_public_names(of.taxonomy).items():
         if not any(token.startswith(_PREFIXES) for token in tokens):
             may_be[slot] = False
     return may_be

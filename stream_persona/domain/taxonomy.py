@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Annotated, Final, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from stream_persona.domain.binning import BANDS, canonical_field, seed_tokens
+from stream_persona.domain.binning import BANDS, canonicalize_field, list_seed_tokens
 from stream_persona.domain.text import normalize
-from stream_persona.domain.toml_lines import find_lines, find_wrong_line, line_of
+from stream_persona.domain.toml_lines import find_line, find_lines, find_wrong_line
 from stream_persona.errors import TaxonomyError
 
 if TYPE_CHECKING:
@@ -80,10 +80,10 @@ class Persona(_Table):
 
     @model_validator(mode="after")
     def _check_seeds(self) -> Self:
-        _refuse_equal("seeds", self.seeds, canonical_field)
+        _refuse_equal("seeds", self.seeds, canonicalize_field)
         for field, values in self.seeds.items():
             is_band = field in BANDS  # of which an older file may name several that are one now
-            tokens = partial(seed_tokens, field, separator="/")
+            tokens = partial(list_seed_tokens, field, separator="/")
             _refuse_equal(f"seeds.{field}", values, normalize if is_band else tokens)
         return self
 
@@ -207,7 +207,7 @@ class Taxonomy(_Table):
         return tuple(persona.name for persona in self.personas)
 
     def resolve(self, name: str | None) -> str | None:
-        """The persona of a name in any spelling, or of one that it had before; None without one.
+        """Find the persona of a name in any spelling, or of a former one; None without one.
 
         A name of the taxonomy costs one lookup: it is asked of every label that is met.
         """
@@ -240,7 +240,7 @@ class Taxonomy(_Table):
         return int.from_bytes(hashlib.blake2b(facts.encode(), digest_size=2).digest())
 
 
-def shipped_path(name: str) -> Path:
+def find_shipped_path(name: str) -> Path:
     """Return the path of a taxonomy of this package: ``generic-shop`` or ``complete-journey``."""
     return Path(str(resources.files("stream_persona") / "taxonomies" / f"{name}.toml"))
 
@@ -251,7 +251,7 @@ def load(path: Path | None) -> Taxonomy:
     Raises:
         TaxonomyError: the file can't be read, or holds mistakes: each with its line.
     """
-    path = path or shipped_path("generic-shop")
+    path = path or find_shipped_path("generic-shop")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -273,7 +273,7 @@ def parse(text: str, source: str = "taxonomy") -> Taxonomy:
     except ValidationError as error:
         lines = find_lines(text)
         mistakes = [
-            (line_of(lines, item["loc"]), _sentence(item))
+            (find_line(lines, item["loc"]), _describe_mistake(item))
             for item in error.errors()
             if not _is_consequence(item)
         ]
@@ -286,7 +286,7 @@ def _is_consequence(item: ErrorDetails) -> bool:
     return is_too_short and len(item["input"]) >= FEWEST
 
 
-def _sentence(item: ErrorDetails) -> str:
+def _describe_mistake(item: ErrorDetails) -> str:
     where = ".".join(str(part) for part in item["loc"]) or "file"
     text = item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":

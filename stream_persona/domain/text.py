@@ -61,10 +61,10 @@ def normalize_id(text: str) -> str:
 
 @lru_cache(maxsize=16_384)
 def _normalize(text: str) -> str:
-    return " ".join(fold(text).split())
+    return " ".join(fold_text(text).split())
 
 
-def fold(text: str) -> str:
+def fold_text(text: str) -> str:
     """Return a text unescaped, composed, without unseen marks and in one case; blanks stay."""
     if text.isascii() and "&" not in text:
         return text.lower()
@@ -100,7 +100,7 @@ def _fold_case(text: str) -> str:
 
 
 def words(query: str) -> list[str]:
-    """The distinct words of a search, folded to one case and form; at most 16.
+    """Split a search into its distinct words, in one case and form; at most 16.
 
     A word is of 2 to 32 letters, digits and marks: a longer one falls into several, between
     letters. Kana and hangul are words apart from other letters; ideographs are written without
@@ -109,28 +109,32 @@ def words(query: str) -> list[str]:
     >>> words("Dog food, 2kg"), words("狗粮")
     (['dog', 'food', '2kg'], ['狗', '狗粮', '粮'])
     """
-    found = _words(query) if len(query) <= MAX_CACHED else _words.__wrapped__(query)
+    found = (
+        _split_words_cached(query)
+        if len(query) <= MAX_CACHED
+        else _split_words_cached.__wrapped__(query)
+    )
     return list(found)
 
 
 @lru_cache(maxsize=4_096)
-def _words(query: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(all_words(query)))[:MAX_WORDS]
+def _split_words_cached(query: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(split_all_words(query)))[:MAX_WORDS]
 
 
-def all_words(text: str) -> Iterator[str]:
+def split_all_words(text: str) -> Iterator[str]:
     """Yield the words of a text of any length, as those of a search, in order.
 
-    >>> list(all_words("Dog food for a dog"))
+    >>> list(split_all_words("Dog food for a dog"))
     ['dog', 'food', 'for', 'dog']
     """
-    text = fold(text)
-    yield from re.findall(r"\w{2,32}", text) if text.isascii() else _unicode_words(text)
+    text = fold_text(text)
+    yield from re.findall(r"\w{2,32}", text) if text.isascii() else _split_unicode_words(text)
 
 
-def _unicode_words(text: str) -> Iterator[str]:
+def _split_unicode_words(text: str) -> Iterator[str]:
     """Yield the words of a folded text, in order."""
-    for script, letters in _runs(text):
+    for script, letters in _split_runs(text):
         if script == _IDEOGRAPHS:
             yield letters[0]
             for one, other in pairwise(letters):
@@ -140,11 +144,11 @@ def _unicode_words(text: str) -> Iterator[str]:
             yield from (word for word in _cut(letters) if len(word) >= _LEAST_WORD)
 
 
-def _runs(text: str) -> Iterator[tuple[int, list[str]]]:
+def _split_runs(text: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the runs of letters of one script, each letter together with its marks."""
     script, letters = _NONE, list[str]()
     for char in text:
-        kind = _script(char)
+        kind = _find_script(char)
         if kind == _MARK:
             if letters:
                 letters[-1] += char
@@ -182,8 +186,8 @@ _RANGES: Final = (
 
 
 @lru_cache(maxsize=16_384)
-def _script(char: str) -> int:
-    """Which kind of character it is, as far as it matters for words."""
+def _find_script(char: str) -> int:
+    """Return which kind of character it is, as far as it matters for words."""
     if unicodedata.category(char) in {"Mn", "Mc"}:
         return _MARK
     if not (char.isalnum() or char == "_"):

@@ -70,26 +70,26 @@ def as_field(time: datetime | float) -> datetime | int:
         ValueError: it is before 1970, or after the year 9999.
     """
     if isinstance(time, datetime):
-        if not 0 <= milliseconds(time) < END:
+        if not 0 <= to_milliseconds(time) < END:
             raise ValueError(OUT_OF_RANGE)
         return time
     at = parse_number(time)
     return at if SECONDS_END <= at < MILLISECONDS_END else _EPOCH + timedelta(milliseconds=at)
 
 
-def milliseconds(time: datetime | int) -> int:
-    """Epoch milliseconds of an aware datetime; an integer is taken as it is."""
+def to_milliseconds(time: datetime | int) -> int:
+    """Convert an aware datetime to epoch milliseconds; an integer is taken as it is."""
     return time if isinstance(time, int) else (time - _EPOCH) // _MILLISECOND
 
 
-def rfc3339(at: int) -> str:
-    """The RFC 3339 text, in UTC to the millisecond, of epoch milliseconds."""
+def format_rfc3339(at: int) -> str:
+    """Format epoch milliseconds by RFC 3339, in UTC to the millisecond."""
     minute, rest = divmod(at, 60_000)
     digits = str(100_000 + rest)
-    return f"{_minute(minute)}{digits[1:3]}.{digits[3:]}Z"
+    return f"{_format_minute(minute)}{digits[1:3]}.{digits[3:]}Z"
 
 
 @lru_cache(maxsize=4_096)
-def _minute(minute: int) -> str:
-    """The text of a minute, up to where its seconds follow."""
+def _format_minute(minute: int) -> str:
+    """Return the text of a minute, up to where its seconds follow."""
     return (_EPOCH + timedelta(minutes=minute)).isoformat()[:17]

@@ -42,7 +42,7 @@ class Name(NamedTuple):
 def make_name(slot: int, token: str, display: str) -> Name:
     """Make the name of a token; long ones are cut."""
     if len(token) > MAX_NAME or len(display) > MAX_NAME:
-        token, display = shorten(token), shorten(display)
+        token, display = drop_parts(token), drop_parts(display)
     return Name(slot, token, display)
 
 
@@ -68,7 +68,7 @@ class Listing(Struct, frozen=True, array_like=True):
 
 
 class TokenNames:
-    """What is shown of which slot, and what was found that is not settled yet.
+    """The names to show of slots, and the names found that still need carriers.
 
     ``public`` are the tokens by slot that are shown always, and how, ``settled`` those that need no
     more carriers, with their slots, ``found`` the names of the last event that do. ``learned``
@@ -99,8 +99,8 @@ class TokenNames:
         """Slot -> the names in it that may be shown, though perhaps not as a shopper's."""
         return self._tokens
 
-    def alone(self, slot: int) -> str | None:
-        """The name of a slot that holds no other token; None where nothing can be shown."""
+    def find_sole_name(self, slot: int) -> str | None:
+        """Return the name of a slot that holds no other token; None where nothing can be shown."""
         tokens = self._by_slot.get(slot, {})
         if len(tokens) != 1 or slot in self._crowded:
             return None
@@ -108,12 +108,12 @@ class TokenNames:
         is_alone = self._seen.get(slot, token) == token == self._seen_before.get(slot, token)
         return display if is_alone else None
 
-    def name(self, slot: int) -> str:
-        """What a shopper with this slot carries; ``slot:17`` where nothing can be shown."""
-        return self.alone(slot) or f"slot:{slot}"
+    def name_slot(self, slot: int) -> str:
+        """Name what a shopper with this slot carries; ``slot:17`` where nothing can be shown."""
+        return self.find_sole_name(slot) or f"slot:{slot}"
 
-    def key(self, slot: int) -> str:
-        """The tokens of a slot that may be shown, ``a | b`` where there are two; or ``slot:17``."""
+    def join_names(self, slot: int) -> str:
+        """Join the tokens of a slot that may be shown, as ``a | b``; or return ``slot:17``."""
         return " | ".join(sorted(self._by_slot.get(slot, ()))) or f"slot:{slot}"
 
     def note(self, name: Name) -> bool:
@@ -153,7 +153,7 @@ class TokenNames:
         What was found before the last listing, and is not in this one, is carried no more.
         """
         hidden = (slot for slot, seen in self._seen_before.items() if self._hides(slot, seen))
-        found = {slot: self.alone(slot) for slot in hidden}
+        found = {slot: self.find_sole_name(slot) for slot in hidden}
         listed, crowded = {name.token: name for name in listing.names}, frozenset(listing.crowded)
         moved = {slot for slot in crowded ^ self._crowded if slot in self._by_slot}
         for token, before in self._listed.items():
@@ -167,7 +167,7 @@ class TokenNames:
                 moved.add(name.slot)
         self._listed, self._crowded = listed, crowded
         self._seen, self._seen_before = {}, self._seen
-        moved |= {slot for slot, name in found.items() if self.alone(slot) != name}
+        moved |= {slot for slot, name in found.items() if self.find_sole_name(slot) != name}
         many = (each for each in listing.names if each.carriers >= MOST_CARRIERS)
         self.settled = {each.token: each.slot for each in many} | self._public_tokens
         self._note_renamed(moved)
@@ -196,10 +196,10 @@ class TokenNames:
         """Forget which tokens were found in slots, where one of them is carried no more."""
         moved = set()
         for slot in slots:
-            name = self.alone(slot)
+            name = self.find_sole_name(slot)
             self._seen.pop(slot, None)
             self._seen_before.pop(slot, None)
-            if self.alone(slot) != name:
+            if self.find_sole_name(slot) != name:
                 moved.add(slot)
         self._note_renamed(moved)
 
@@ -208,7 +208,7 @@ class TokenNames:
         if seen == _SEVERAL:
             return
         found = token if seen is None else _SEVERAL
-        name = self.alone(slot) if self._hides(slot, found) else None
+        name = self.find_sole_name(slot) if self._hides(slot, found) else None
         self._seen[slot] = found
         if name is not None:
             self._note_renamed({slot})
@@ -237,10 +237,10 @@ class TokenNames:
         self._renamed |= slots
 
 
-def shorten(name: str) -> str:
+def drop_parts(name: str) -> str:
     """Cut a long name; at its end stands a hash, so that no two become one.
 
-    >>> len(shorten("x" * 1_000)), shorten("brand:acme")
+    >>> len(drop_parts("x" * 1_000)), drop_parts("brand:acme")
     (256, 'brand:acme')
     """
     if len(name) <= MAX_NAME:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final, get_args
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.binning import (
     HOURS,
-    canonical_field,
-    shown_levels,
-    size_band,
+    canonicalize_field,
+    find_size_band,
+    split_shown_levels,
 )
 from stream_persona.domain.events import (
     MAX_ATTRIBUTES,
@@ -25,11 +25,11 @@ from stream_persona.domain.events import (
     Engagement,
     Purchase,
     TokenizedEvent,
-    milliseconds,
+    to_milliseconds,
 )
 from stream_persona.domain.identity import NOBODY_IDS
 from stream_persona.domain.item_tokens import MOST_ITEM_TOKENS, ItemTokens
-from stream_persona.domain.public_names import public_names
+from stream_persona.domain.public_names import find_public_names
 from stream_persona.domain.slots import (
     EVENTS,
     SLOT_TYPE,
@@ -72,7 +72,7 @@ class Tokenizer:
 
     def __init__(self, taxonomy: Taxonomy) -> None:
         features, signals = taxonomy.features, taxonomy.signals
-        self.names = TokenNames(public_names(taxonomy))
+        self.names = TokenNames(find_public_names(taxonomy))
         self.slots = SlotCache(features, self.names)
         self._purchase_weight = round(WEIGHT_UNITS * signals.purchase)
         self._browse_weights = {
@@ -82,13 +82,13 @@ class Tokenizer:
             normalize(action): _pack_weight(weight) for action, weight in signals.engagement.items()
         }
         self._other_weight = _pack_weight(signals.other_engagement)
-        self._fields = frozenset(map(canonical_field, features.fields))
+        self._fields = frozenset(map(canonicalize_field, features.fields))
         self._separator = features.category_separator
         self._shift_ms = round(features.timezone_offset_hours * 3_600_000)
         self._items = ItemTokens(features, self.slots, self.names)
         # Of every event: to look a field up, and then its cache, would take as long again.
-        self._actions = self.slots.of_field("action")
-        # An event of no more bytes than these, beside its time, says nothing of a persona.
+        self._actions = self.slots.get_field_cache("action")
+        # Packed slots of no more bytes than these, beside the time's, hold no taste.
         self._action_bytes = 0 if self._actions is None else _SLOT_BYTES
         self._quantity_bytes = _SLOT_BYTES if "quantity" in self._fields else 0
         # Slots are packed, several of them one after another.
@@ -97,14 +97,14 @@ class Tokenizer:
         self._reactions: dict[tuple[str, str, str | None], bytes] = self.slots.derive()
         self._reaction_weights: dict[str, bytes] = self.slots.derive()
 
-    def slot(self, field: str, value: str) -> int:
-        """The slot of ``field:value``; of a category, that of its last level.
+    def find_slot(self, field: str, value: str) -> int:
+        """Return the slot of ``field:value``; of a category, that of its last level.
 
         It is that of all events where nothing is left of the value. No event has it, and so nobody
         carries it.
         """
         if field == "category":
-            value = "".join(shown_levels(value, self._separator)[-1:])
+            value = "".join(split_shown_levels(value, self._separator)[-1:])
         slot = self.slots.find(field, value)
         self.names.take_found()
         return int.from_bytes(slot, sys.byteorder)
@@ -123,7 +123,7 @@ class Tokenizer:
         self._ask_again(settled)
 
     def _ask_again(self, settled: Mapping[str, int]) -> None:
-        """Empty the caches if a name that was settled needs carriers again: they ask for none."""
+        """Empty the caches if a settled name needs carriers again: cached tokens note none."""
         if not settled.keys() <= self.names.settled.keys():
             self.slots.clear()
 
@@ -134,22 +134,22 @@ class Tokenizer:
         ``MAX_TOKENS``, with repetitions; none when the taxonomy gives the signal no weight, and of
         an order of which everything was given back.
         """
-        at, order = milliseconds(event.occurred_at), None
+        at, order = to_milliseconds(event.occurred_at), None
         if isinstance(event, Browse):
-            slots, weights, anomalies = self._browse(event, at)
+            slots, weights, anomalies = self._tokenize_browse(event, at)
         elif isinstance(event, Purchase):
-            slots, weights, anomalies = self._purchase(event, at)
+            slots, weights, anomalies = self._tokenize_purchase(event, at)
             order = event.order_id
             if order is not None and order in NOBODY_IDS:  # no more than a customer's
                 order = None
         else:
-            slots, weights, anomalies = self._engagement(event, at)
+            slots, weights, anomalies = self._tokenize_engagement(event, at)
         found = self.names.take_found() if self.names.found else ()
         return TokenizedEvent(
             event.event_id, event.customer_id, at, slots, weights, order, anomalies, found
         )
 
-    def _purchase(self, event: Purchase, at: int) -> Tokens:
+    def _tokenize_purchase(self, event: Purchase, at: int) -> Tokens:
         weight, kept = self._purchase_weight, 0
         if not weight:
             return _UNWEIGHTED
@@ -162,10 +162,10 @@ class Tokenizer:
         anomalies = _RETURNED * (len(event.items) - kept)
         if not kept:
             return b"", b"", anomalies
-        own, slots = b"".join(slots), self._context(event, at)
+        own, slots = b"".join(slots), self._tokenize_context(event, at)
         little = len(slots[0]) + kept * self._quantity_bytes
         if "basket_size" in self._fields:
-            slots.append(self.slots.find("basket_size", size_band(kept)))
+            slots.append(self.slots.find("basket_size", find_size_band(kept)))
             little += _SLOT_BYTES
         context = b"".join(slots)
         if len(context) + len(own) <= little:
@@ -173,14 +173,14 @@ class Tokenizer:
         weights = _repeat(pack(weight * kept, WEIGHT_TYPE), context)
         return context + own, weights + _repeat(pack(weight, WEIGHT_TYPE), own), anomalies
 
-    def _browse(self, event: Browse, at: int) -> Tokens:
+    def _tokenize_browse(self, event: Browse, at: int) -> Tokens:
         weight, product = self._browse_weights[event.action], event.product
         anomalies: tuple[str, ...] = ()
         if not weight:
             return _UNWEIGHTED
         if product is not None and product.is_returned:
             product, anomalies = None, _RETURNED
-        slots = self._context(event, at)
+        slots = self._tokenize_context(event, at)
         if self._actions is not None:
             slot = self._actions.get(event.action)
             slots.append(slot or self.slots.compute("action", event.action))
@@ -194,13 +194,16 @@ class Tokenizer:
             anomalies += _UNINFORMATIVE
         return joined, _repeat(weight, joined), anomalies
 
-    def _engagement(self, event: Engagement, at: int) -> Tokens:
+    def _tokenize_engagement(self, event: Engagement, at: int) -> Tokens:
         weight = self._reaction_weights.get(event.action)
         if weight is None:
             weight = self._cache_weight(event.action)
         if not weight:
             return _UNWEIGHTED
-        slots, reaction = self._context(event, at), (event.action, event.channel, event.campaign)
+        slots, reaction = (
+            self._tokenize_context(event, at),
+            (event.action, event.channel, event.campaign),
+        )
         own = self._reactions.get(reaction)
         slots.append(self._cache_reaction(reaction) if own is None else own)
         joined = b"".join(slots)
@@ -233,8 +236,8 @@ class Tokenizer:
 
         return self.slots.find_joined(self._queries, "query", query, join_words)
 
-    def _context(self, event: Behaviour, at: int) -> list[bytes]:
-        """The event itself, when it happened, and its free attributes."""
+    def _tokenize_context(self, event: Behaviour, at: int) -> list[bytes]:
+        """Tokenize the event itself, when it happened, and its free attributes."""
         hours = (at + self._shift_ms) // 3_600_000
         slots = [self._hours.get(hours) or self._cache_hour(hours)]
         if event.attributes:
@@ -255,7 +258,7 @@ class Tokenizer:
 
 
 def _pack_weight(signal: float) -> bytes:
-    """The packed weight of a signal: no bytes if it has none."""
+    """Pack the weight of a signal: no bytes if it has none."""
     quarters = round(WEIGHT_UNITS * signal)
     return pack(quarters, WEIGHT_TYPE) if quarters else b""
 

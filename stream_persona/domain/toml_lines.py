@@ -33,8 +33,8 @@ def find_wrong_line(text: str, error: tomllib.TOMLDecodeError) -> int:
     return int(found[1]) if found else text.count("\n") + 1
 
 
-def line_of(lines: dict[tuple[str | int, ...], int], path: tuple[str | int, ...]) -> int:
-    """The line of the longest known beginning of ``path``; 1 when none is known."""
+def find_line(lines: dict[tuple[str | int, ...], int], path: tuple[str | int, ...]) -> int:
+    """Return the line of the longest known beginning of ``path``; 1 when none is known."""
     for length in range(len(path), 0, -1):
         if path[:length] in lines:
             return lines[path[:length]]

@@ -67,7 +67,7 @@ def find_delimiter(head: str) -> str | None:
     best, most = None, 0
     for delimiter in DELIMITERS:
         cells = _split(lines[0], delimiter)
-        known = sum(_place(cell) is not None for cell in cells)
+        known = sum(_find_place(cell) is not None for cell in cells)
         regular = len(cells) > 1 and all(len(cell) < _LONGEST_NAME for cell in cells)
         if regular and len(lines) > 1:
             regular = len(_split(lines[1], delimiter)) == len(cells)
@@ -89,7 +89,7 @@ def _split(line: str, delimiter: str) -> list[str]:
         return []
 
 
-def _place(name: str) -> tuple[str, str] | None:
+def _find_place(name: str) -> tuple[str, str] | None:
     """Return where a column's cells belong: to an item or to the event, and to which field."""
     name = name.strip()
     inner = _ITEM_PREFIX.match(name)
@@ -116,13 +116,13 @@ class Columns:
     def __init__(self, header: Sequence[str], delimiter: str) -> None:
         self.names = [name.strip() for name in header]
         self._has_decimal_comma = delimiter != ","
-        self._places = [_place(name) for name in self.names]
+        self._places = [_find_place(name) for name in self.names]
         #: The fields that the columns hold.
         self.fields = frozenset(place[1] for place in self._places if place)
         self._check_different()
 
     def _check_different(self) -> None:
-        """Refuse columns of which one would replace what the other says."""
+        """Refuse two columns that set the same field."""
         twice = [name for name, n in Counter(filter(None, self.names)).items() if n > 1]
         if twice:
             raise DecodeError("invalid_field", f"two columns are named {twice[0]!r}")
@@ -142,7 +142,7 @@ class Columns:
             return ENGAGEMENT
         return BROWSE if self.fields & {"action", "query"} else PURCHASE
 
-    def missing(self, kind: int) -> list[str]:
+    def find_missing(self, kind: int) -> list[str]:
         """Return what an event of a kind must have and no column holds."""
         missing = [field for field in REQUIRED[kind] if field not in self.fields]
         if kind == PURCHASE and not self.fields & {"event_id", "order_id"}:
@@ -151,8 +151,8 @@ class Columns:
             missing.append("product_id")
         return missing
 
-    def topic(self, cells: Sequence[str]) -> str | None:
-        """Return what a row says of its topic."""
+    def find_topic(self, cells: Sequence[str]) -> str | None:
+        """Return the topic that a row names, if any."""
         for place, cell in zip(self._places, cells, strict=False):
             if place == ("event", "topic"):
                 return cell.strip()

@@ -20,7 +20,7 @@ _REMEMBERED: Final = 100_000
 _TO_UTF8: Final = "not UTF-8: convert the file (iconv -f WINDOWS-1252 -t UTF-8)"
 
 
-class Row(NamedTuple):
+class EventRow(NamedTuple):
     """An event's number and JSON; ``error`` where its row cannot be read as one."""
 
     number: int
@@ -42,7 +42,7 @@ def read_columns(file: EventFile) -> Columns:
     raise InputError(f"{file.path}: is empty: there is no header row")
 
 
-def read_events(file: EventFile, kind: int | None, kinds: Mapping[str, int]) -> Iterator[Row]:
+def read_events(file: EventFile, kind: int | None, kinds: Mapping[str, int]) -> Iterator[EventRow]:
     """Yield the events of a CSV file.
 
     ``kind`` is that of all rows (None: what each row's ``topic`` names, by ``kinds``).
@@ -51,7 +51,7 @@ def read_events(file: EventFile, kind: int | None, kinds: Mapping[str, int]) -> 
     rows = read_cells(file)
     next(rows)
     for number, cells in rows:
-        own = kinds.get(columns.topic(cells) or "") if kind is None else kind
+        own = kinds.get(columns.find_topic(cells) or "") if kind is None else kind
         line = file.delimiter.join(cells).encode(errors="surrogateescape")
         try:
             line.decode()
@@ -59,17 +59,17 @@ def read_events(file: EventFile, kind: int | None, kinds: Mapping[str, int]) -> 
         except UnicodeDecodeError as error:
             unreadable = DecodeError("not_utf8", f"{_TO_UTF8} ({error.reason})")
             yield from purchases.finish()
-            yield Row(number, line, unreadable)
+            yield EventRow(number, line, unreadable)
             continue
         except DecodeError as error:
             yield from purchases.finish()
-            yield Row(number, line, error)
+            yield EventRow(number, line, error)
             continue
         if own == PURCHASE:
             yield from purchases.add(number, event)
         else:
             yield from purchases.finish()
-            yield Row(number, encode(event))
+            yield EventRow(number, encode(event))
     yield from purchases.finish()
 
 
@@ -82,7 +82,7 @@ class _Purchases:
         self._key: tuple[Any, Any] = None, None
         self._last: OrderedDict[tuple[Any, Any], None] = OrderedDict()
 
-    def add(self, number: int, event: dict[str, Any]) -> Iterator[Row]:
+    def add(self, number: int, event: dict[str, Any]) -> Iterator[EventRow]:
         """Add a row; yield the purchase before it, if it is of another one."""
         key = event.get("event_id"), event.get("customer_id")
         if self._event is not None and key == self._key and key[0] is not None:
@@ -94,15 +94,15 @@ class _Purchases:
         if key in self._last:
             detail = f"rows of event_id {key[0]!r:.80} came before, with others between"
             error = DecodeError("invalid_field", f"{detail}: sort the file by event_id")
-            yield Row(number, encode(event), error)
+            yield EventRow(number, encode(event), error)
             return
         self._number, self._event, self._key = number, event, key
 
-    def finish(self) -> Iterator[Row]:
+    def finish(self) -> Iterator[EventRow]:
         """Yield the purchase whose rows have all been added."""
         if self._event is None:
             return
-        yield Row(self._number, encode(self._event))
+        yield EventRow(self._number, encode(self._event))
         self._event = None
         if self._key[0] is not None:
             self._last[self._key] = None

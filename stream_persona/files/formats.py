@@ -75,7 +75,7 @@ class EventFile:
     delimiter: str = ""
 
 
-def recognise(path: Path) -> EventFile:
+def recognize(path: Path) -> EventFile:
     """Return what a file is.
 
     Raises:
@@ -211,15 +211,15 @@ def _spans_lines(head: bytes) -> bool:
     first, *others = [line.strip() for line in head.splitlines() if line.strip()]
     if _is_json(first):
         return False
-    rest = _after_value(first)
+    rest = _find_rest(first)
     if rest is not None:
         return rest.startswith(("{", ","))
     if others and others[0].startswith(b"{"):
         return False
-    return _after_value(head) is not None or first == b"{"
+    return _find_rest(head) is not None or first == b"{"
 
 
-def _after_value(text: bytes) -> str | None:
+def _find_rest(text: bytes) -> str | None:
     """Return what follows the first JSON value of a text; None if there is no whole one."""
     decoded = text.decode(errors="replace")
     try:

@@ -29,7 +29,7 @@ def read_parquet(path: Path) -> Iterator[tuple[int, bytes]]:
         ConfigError: no package to read it is installed.
     """
     file = _open_parquet(path)
-    schema = _in_microseconds(file.schema_arrow)
+    schema = _coarsen_times(file.schema_arrow)
     if len(set(schema.names)) < len(schema.names):
         twice = next(name for name in schema.names if schema.names.count(name) > 1)
         raise InputError(f"{path}: two columns are named {twice!r}")
@@ -59,7 +59,7 @@ def _open_parquet(path: Path) -> ParquetFile:
         raise InputError(f"{path}: cannot be read as Parquet: {error}") from None
 
 
-def _in_microseconds(schema: pa.Schema) -> pa.Schema:
+def _coarsen_times(schema: pa.Schema) -> pa.Schema:
     """Return a schema whose times are no finer than Python's: Arrow converts no others to them."""
     import pyarrow as pa  # noqa: PLC0415 - an extra
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from stream_persona.errors import DecodeError, InputError
-from stream_persona.files.csv_events import Row, read_columns, read_events
+from stream_persona.files.csv_events import EventRow, read_columns, read_events
 from stream_persona.files.formats import EventFile, Format
 from stream_persona.files.rows import read_rows
 
@@ -53,13 +53,13 @@ class RowReader:
         if self._kind is None and "topic" not in columns.fields:
             message = f"{file.path}: the header row has no column topic, which names each row's"
             raise InputError(f"{message}: add it, or give --kind")
-        missing = [] if self._kind is None else columns.missing(self._kind)
+        missing = [] if self._kind is None else columns.find_missing(self._kind)
         if missing:
             found = ", ".join(columns.names)[:200]
             message = f"{file.path}: the header row has no column {' nor '.join(missing)} ({found})"
             raise InputError(f"{message}: name them so; stream-persona inspect says which they are")
 
-    def read(self, file: EventFile) -> Iterator[Row]:
+    def read(self, file: EventFile) -> Iterator[EventRow]:
         """Yield number and JSON of each event; what is no event has an ``error``, or shows it.
 
         Raises:
@@ -68,7 +68,7 @@ class RowReader:
         """
         if file.format is Format.CSV:
             return read_events(file, self._kind, self._kinds)
-        return (Row(number, value) for number, value in read_rows(file))
+        return (EventRow(number, value) for number, value in read_rows(file))
 
     def find_kind(self, line: bytes) -> int:
         """Return the kind of all rows, or the one that a row's ``topic`` names.

@@ -147,12 +147,12 @@ class _Values:
                     return end
                 error = None
             except RecursionError:
-                raise self._broken(number, "it is nested too deep") from None
+                raise self._make_error(number, "it is nested too deep") from None
             except ValueError as found:
                 error = found
             if self._has_ended or len(self._text) - self._at > _MAX_VALUE:
                 reason = str(error) if self._has_ended else f"it is longer than {_MAX_VALUE:,}"
-                raise self._broken(number, reason)
+                raise self._make_error(number, reason)
             self._fill()
 
     def _fill(self) -> None:
@@ -161,6 +161,6 @@ class _Values:
         self._text = self._text[self._at :] + self._utf8.decode(block, final=not block)
         self._at = 0
 
-    def _broken(self, number: int, reason: str) -> InputError:
+    def _make_error(self, number: int, reason: str) -> InputError:
         message = f"{self._path}: element {number + 1} cannot be read as JSON ({reason})"
         return InputError(f"{message}, nor what follows: write an object on each line (jq -c)")

@@ -24,7 +24,7 @@ class Unreadable:
     line: int
     value: bytes
 
-    def plain(self) -> dict[str, Any]:
+    def to_plain(self) -> dict[str, Any]:
         """Return it as plain values; what is not UTF-8 in the value is shown as escapes."""
         return {
             "reason": self.reason,
@@ -53,6 +53,6 @@ def open_dead_letters(path: Path | None) -> Iterator[Callable[[Unreadable], None
     with file:
 
         def note(found: Unreadable) -> None:
-            file.write(encode(found.plain()) + b"\n")
+            file.write(encode(found.to_plain()) + b"\n")
 
         yield note

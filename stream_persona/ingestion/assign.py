@@ -11,9 +11,9 @@ from stream_persona.kafka.sender import (
     Note,
     Outgoing,
     Pace,
-    Receipt,
+    SendCounts,
     check_topics,
-    command_of,
+    find_command,
 )
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 async def send_labels(
     settings: Settings,
     file: LabelFile,
-    receipt: Receipt,
+    receipt: SendCounts,
     advance: Callable[[int], None],
     note: Note,
 ) -> None:
@@ -44,7 +44,7 @@ async def send_labels(
     messages = (
         Outgoing(
             topic, label.event.customer_id, encode(label.event), label.line,
-            command=command_of(label.event),
+            command=find_command(label.event),
         )
         for label in file.read_good()
     )  # fmt: skip

@@ -16,8 +16,8 @@ from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.domain.mapping.configured import load_sources
 from stream_persona.errors import InputError, SettingsError
-from stream_persona.files.csv_events import Row
-from stream_persona.files.formats import Format, recognise
+from stream_persona.files.csv_events import EventRow
+from stream_persona.files.formats import Format, recognize
 from stream_persona.files.rows import read_rows
 from stream_persona.files.unreadable import Unreadable
 from stream_persona.ingestion.events import EventFiles
@@ -77,7 +77,7 @@ class DocumentFiles(EventFiles):
         Raises:
             InputError: it cannot be read, or is CSV.
         """
-        file = recognise(path)
+        file = recognize(path)
         if file.format is not Format.CSV:
             return file
         message = f"{path}: is CSV, and the documents of a source are objects"
@@ -96,10 +96,10 @@ class DocumentFiles(EventFiles):
             topics = (self._topic,)
             await ask(settings, lambda admin: count_source_partitions(admin, settings, topics))
 
-    def _read_rows(self, file: EventFile) -> Iterator[Row]:
-        return (Row(number, value) for number, value in read_rows(file))
+    def _read_rows(self, file: EventFile) -> Iterator[EventRow]:
+        return (EventRow(number, value) for number, value in read_rows(file))
 
-    def _make_messages(self, row: Row, source: str) -> list[Found]:
+    def _make_messages(self, row: EventRow, source: str) -> list[Found]:
         value = row.value.strip()
         now = self._now()
         size = len(value)
@@ -140,7 +140,7 @@ def _check_sources(settings: Settings, topic: str) -> None:
     if sources is None:
         message = "a source is named, and STREAM_PERSONA_SOURCES names no file of them"
         raise SettingsError(f"{message}: set it as the workers have it")
-    own = sources.of_topic(topic)
+    own = sources.list_for_topic(topic)
     if not own:
         known = ", ".join(sources.topics)
         message = f"no source of STREAM_PERSONA_SOURCES reads topic {topic!r}"

@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 
 from stream_persona.clocks import epoch_ms
 from stream_persona.domain.anomaly import Anomaly
-from stream_persona.domain.events import KINDS, decode_for_taxonomy, event_time
+from stream_persona.domain.events import KINDS, decode_for_taxonomy, get_event_time
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import DecodeError
-from stream_persona.files.formats import recognise
+from stream_persona.files.formats import recognize
 from stream_persona.files.row_reader import KIND_NAMES, RowReader
 from stream_persona.files.unreadable import Unreadable
 from stream_persona.kafka.arrivals import EventReader
-from stream_persona.kafka.sender import Outgoing, check_topics, command_of
+from stream_persona.kafka.sender import Outgoing, check_topics, find_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.files.csv_events import Row
+    from stream_persona.files.csv_events import EventRow
     from stream_persona.files.formats import EventFile
     from stream_persona.settings import Settings
 
@@ -71,7 +71,7 @@ class EventFiles:
         Raises:
             InputError: it cannot be read, or lacks a column that its events must have.
         """
-        file = recognise(path)
+        file = recognize(path)
         self.rows.check_columns(file)
         return file
 
@@ -97,10 +97,10 @@ class EventFiles:
             if row.number >= first:
                 yield row.number, self._read_row(row, str(file.path))
 
-    def _read_rows(self, file: EventFile) -> Iterator[Row]:
+    def _read_rows(self, file: EventFile) -> Iterator[EventRow]:
         return self.rows.read(file)
 
-    def _read_row(self, row: Row, source: str) -> list[Found]:
+    def _read_row(self, row: EventRow, source: str) -> list[Found]:
         try:
             if row.error is not None:
                 raise row.error
@@ -108,7 +108,7 @@ class EventFiles:
         except DecodeError as error:
             return [Unreadable(error.reason, error.detail, source, row.number, row.value)]
 
-    def _make_messages(self, row: Row, source: str) -> list[Found]:  # noqa: ARG002 - for others
+    def _make_messages(self, row: EventRow, source: str) -> list[Found]:  # noqa: ARG002 - for others
         """Return the messages of a row: of one in our shape, one with the row as it is.
 
         Raises:
@@ -119,7 +119,7 @@ class EventFiles:
         event = decode_for_taxonomy(kind, value, self._taxonomy, self._nobody)
         if event.customer_id in self._nobody:
             return [Anomaly.NOBODY]
-        self._times.bound_time(kind, event_time(event))
-        command = command_of(event)
+        self._times.bound_time(kind, get_event_time(event))
+        command = find_command(event)
         topic = self._topics[kind]
         return [Outgoing(topic, event.customer_id, value, row.number, command=command)]

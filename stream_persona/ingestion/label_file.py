@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, Final
 from stream_persona.domain.events import ASSIGNMENT, encode
 from stream_persona.errors import InputError
 from stream_persona.files.csv_events import read_columns
-from stream_persona.files.formats import Format, recognise
+from stream_persona.files.formats import Format, recognize
 from stream_persona.files.row_reader import RowReader
-from stream_persona.ingestion.labels import FIELDS, Label, LabelReader, Mistake, show
+from stream_persona.ingestion.labels import FIELDS, LabelReader, LabelRow, Mistake, quote_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from stream_persona.files.csv_events import Row
+    from stream_persona.files.csv_events import EventRow
 
 #: Mistakes that are shown one by one, and names that are listed, at most.
 SHOWN: Final = 20
@@ -52,7 +52,7 @@ class Check:
     #: Columns that nobody reads, and in how many rows they have a value.
     ignored: Counter[str] = field(default_factory=Counter)
 
-    def plain(self) -> dict[str, Any]:
+    def to_plain(self) -> dict[str, Any]:
         """Return plain values."""
         return {
             "rows": self.rows,
@@ -85,7 +85,7 @@ class LabelFile:
     """
 
     def __init__(self, path: Path, reader: LabelReader) -> None:
-        self._file = recognise(path)
+        self._file = recognize(path)
         self._reader = reader
         self._rows = RowReader(ASSIGNMENT, ())
         self._moments = _Moments()
@@ -114,7 +114,7 @@ class LabelFile:
         check.repeats = good - check.assignments - check.withdrawals
         return check
 
-    def read_good(self) -> Iterator[Label]:
+    def read_good(self) -> Iterator[LabelRow]:
         """Yield the labels that ``check`` has found, without repeats.
 
         Raises:
@@ -123,21 +123,21 @@ class LabelFile:
         hashed = hashlib.blake2b(digest_size=16)
         for row in self._read_rows(hashed):
             found, _ = self._reader.read(row)
-            if isinstance(found, Label) and self._moments.is_to_be_sent(found):
+            if isinstance(found, LabelRow) and self._moments.is_to_be_sent(found):
                 yield found
         if hashed.digest() != self._digest:
             message = f"{self._file.path}: was changed while it was read"
             raise InputError(f"{message}: look what it is now, and give the command again")
 
-    def _read_rows(self, hashed: hashlib.blake2b) -> Iterator[Row]:
+    def _read_rows(self, hashed: hashlib.blake2b) -> Iterator[EventRow]:
         """Yield all rows, and update the hash by each."""
         for row in self._rows.read(self._file):
             hashed.update(b"%d:%b" % (len(row.value), row.value))
             yield row
 
-    def _find_contradictions(self, label: Label) -> Iterator[Mistake]:
+    def _find_contradictions(self, label: LabelRow) -> Iterator[Mistake]:
         for line, other in self._moments.add(label):
-            value = show(label.event.customer_id)
+            value = quote_value(label.event.customer_id)
             detail = f"line {other} gives the customer another persona or end at the same time"
             yield Mistake(line, "contradiction", "customer_id", value, detail)
 
@@ -163,7 +163,7 @@ class _Moments:
     def __init__(self) -> None:
         self._states: dict[bytes, bytes] = {}
 
-    def add(self, label: Label) -> list[tuple[int, int]]:
+    def add(self, label: LabelRow) -> list[tuple[int, int]]:
         """Add a label; return lines that contradict others, with one of these each."""
         key, content = _hash(label.moment, 16), _hash(label.content, 8)
         if key not in self._states:
@@ -178,7 +178,7 @@ class _Moments:
         self._states[key] = self._STATE.pack(first, known, withdraws, 1)
         return [(first, label.line), (label.line, first)]
 
-    def is_to_be_sent(self, label: Label) -> bool:
+    def is_to_be_sent(self, label: LabelRow) -> bool:
         """Whether a label is the first one of its moment, and no other one contradicts it."""
         state = self._states.get(_hash(label.moment, 16))
         if state is None:

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import msgspec
 
-from stream_persona.domain.decode_errors import explain, tell_apart
+from stream_persona.domain.decode_errors import explain, show_apart
 from stream_persona.domain.events import (
     ASSIGNMENT,
     Assignment,
     check_id,
     decode_for_taxonomy,
     encode,
-    event_time,
+    get_event_time,
 )
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.domain.message_size import check_size
-from stream_persona.domain.time import milliseconds
+from stream_persona.domain.time import to_milliseconds
 from stream_persona.errors import DecodeError
 from stream_persona.kafka.arrivals import EventReader
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stream_persona.domain.taxonomy import Taxonomy
-    from stream_persona.files.csv_events import Row
+    from stream_persona.files.csv_events import EventRow
 
 FIELDS: Final = (
     "customer_id", "persona", "occurred_at", "expires_at", "source", "assignment_id",
@@ -64,12 +64,12 @@ class MistakeError(Exception):
     value: object
     detail: str
 
-    def at(self, line: int) -> Mistake:
+    def make_mistake(self, line: int) -> Mistake:
         """Return the mistake of a line."""
-        return Mistake(line, self.reason, self.field, show(self.value), self.detail)
+        return Mistake(line, self.reason, self.field, quote_value(self.value), self.detail)
 
 
-class Label(NamedTuple):
+class LabelRow(NamedTuple):
     """The assignment of a row, and where it stands.
 
     ``at`` is the time that the row gives, in epoch milliseconds; None: when it is sent.
@@ -87,7 +87,7 @@ class Label(NamedTuple):
     @property
     def content(self) -> tuple[str | None, int | None]:
         """What holds from then on."""
-        return self.event.persona, _milliseconds(self.event.expires_at)
+        return self.event.persona, _to_milliseconds(self.event.expires_at)
 
 
 class LabelReader:
@@ -111,7 +111,7 @@ class LabelReader:
         self._withdraw_empty = withdraw_empty
         self._times = EventReader(taxonomy, lambda: now, nobody)
 
-    def read(self, row: Row) -> tuple[Label | Mistake, list[str]]:
+    def read(self, row: EventRow) -> tuple[LabelRow | Mistake, list[str]]:
         """Return a row's label, or its mistake, and the names of fields that nobody reads."""
         ignored: list[str] = []
         try:
@@ -119,9 +119,9 @@ class LabelReader:
             ignored = [name for name in fields if name not in FIELDS and name != _TOPIC]
             return self._make_label(row.number, fields), ignored
         except MistakeError as mistake:
-            return mistake.at(row.number), ignored
+            return mistake.make_mistake(row.number), ignored
 
-    def _make_label(self, line: int, fields: Mapping[str, Any]) -> Label:
+    def _make_label(self, line: int, fields: Mapping[str, Any]) -> LabelRow:
         customer = self._check_customer(fields.get("customer_id"))
         given = {name: fields[name] for name in FIELDS if not _is_empty(fields.get(name))}
         given["persona"] = self._check_persona(fields)
@@ -130,18 +130,18 @@ class LabelReader:
         given.setdefault("assignment_id", "-")
         try:
             event = decode_for_taxonomy(ASSIGNMENT, encode(given), self._taxonomy, self._nobody)
-            self._times.bound_time(ASSIGNMENT, event_time(event))
+            self._times.bound_time(ASSIGNMENT, get_event_time(event))
         except DecodeError as error:
             place = _PLACE.search(error.detail)
-            field = place[1] if place else _field_of(error.reason)
+            field = place[1] if place else _find_field(error.reason)
             raise MistakeError(error.reason, field, fields.get(field), error.detail) from None
         label = cast("Assignment", event)
         _check_end(label, fields)
-        at = None if _is_empty(fields.get("occurred_at")) else event_time(label)
+        at = None if _is_empty(fields.get("occurred_at")) else get_event_time(label)
         if _is_empty(fields.get("assignment_id")):
             own = make_id(customer, label, at)
             label = msgspec.structs.replace(label, assignment_id=own)
-        return Label(line, label, at)
+        return LabelRow(line, label, at)
 
     def _check_customer(self, customer: object) -> str:
         """Return a customer id that can be one."""
@@ -175,26 +175,26 @@ class LabelReader:
             raise MistakeError("unknown_persona", "persona", persona, detail)
         own = self._taxonomy.resolve(persona)
         if own is None:
-            _, names = tell_apart(persona, self._taxonomy.names)
+            _, names = show_apart(persona, self._taxonomy.names)
             raise MistakeError("unknown_persona", "persona", persona, f"expected one of {names}")
         return own
 
 
 def make_id(customer: str, event: Assignment, at: int | None) -> str:
     """Make the id of a row's assignment: of one content there is one, in any file, at any time."""
-    content = customer, event.persona, at, _milliseconds(event.expires_at), event.source
+    content = customer, event.persona, at, _to_milliseconds(event.expires_at), event.source
     return hashlib.blake2b(encode(content), digest_size=16, person=b"label").hexdigest()
 
 
-def show(value: object) -> str:
+def quote_value(value: object) -> str:
     """Show a value in one line: a text in quotes, and in escapes if one may not see what it is."""
     if isinstance(value, str):
-        return tell_apart(value, ())[0]
+        return show_apart(value, ())[0]
     shown = "nothing" if value is None else repr(value)
     return shown if len(shown) <= _MOST_SHOWN else f"{shown[: _MOST_SHOWN - 3]}..."
 
 
-def _decode(row: Row) -> dict[str, Any]:
+def _decode(row: EventRow) -> dict[str, Any]:
     line = row.value.decode(errors="backslashreplace").strip()
     try:
         if row.error is not None:
@@ -213,20 +213,20 @@ def _decode(row: Row) -> dict[str, Any]:
 
 def _check_end(event: Assignment, fields: Mapping[str, Any]) -> None:
     """Refuse an end that nobody means."""
-    expires_at, given = _milliseconds(event.expires_at), fields.get("expires_at")
+    expires_at, given = _to_milliseconds(event.expires_at), fields.get("expires_at")
     if expires_at is None:
         return
     if event.persona is None:
         detail = "a withdrawal has no end: leave it out"
         raise MistakeError("invalid_field", "expires_at", given, detail)
-    if expires_at <= event_time(event):
+    if expires_at <= get_event_time(event):
         began = fields.get("occurred_at")
         begins = "now" if _is_empty(began) else f"at {began}"
         detail = f"expected a time after the beginning, which is {begins}"
         raise MistakeError("invalid_field", "expires_at", given, detail)
 
 
-def _field_of(reason: str) -> str:
+def _find_field(reason: str) -> str:
     """Return the field that a reason is about where the sentence does not name one."""
     return {"future_time": "occurred_at", "unknown_persona": "persona"}.get(reason, "")
 
@@ -235,5 +235,5 @@ def _is_empty(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _milliseconds(time: Any) -> int | None:  # noqa: ANN401 - as events have it
-    return None if time is None else milliseconds(time)
+def _to_milliseconds(time: Any) -> int | None:  # noqa: ANN401 - as events have it
+    return None if time is None else to_milliseconds(time)

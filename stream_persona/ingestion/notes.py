@@ -64,7 +64,7 @@ class Notes:
     def find(self, content: Content) -> Ingested:
         """Return how far a file with this content was sent."""
         keys = {*content.beginnings, content.key} & self._ingested.keys()
-        return max((self._ingested[key] for key in keys), key=_row, default=_NOTHING)
+        return max((self._ingested[key] for key in keys), key=_get_last_row, default=_NOTHING)
 
     async def add(self, content: Content, how_far: Ingested) -> None:
         """Note how far a file was sent; also by all its rows but the last, which may be unfinished.
@@ -85,5 +85,5 @@ class Notes:
                 await note_ingested(self._tables, self._settings, self._kind, key, entry)
 
 
-def _row(ingested: Ingested) -> int:
+def _get_last_row(ingested: Ingested) -> int:
     return ingested.last

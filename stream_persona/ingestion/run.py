@@ -29,7 +29,7 @@ from stream_persona.kafka.sender import (
     Note,
     Outgoing,
     Pace,
-    Receipt,
+    SendCounts,
     note_nothing,
 )
 from stream_persona.store.ingested_files import Ingested
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.files.formats import EventFile
     from stream_persona.ingestion.events import Found
-    from stream_persona.ingestion.summary import Summary
+    from stream_persona.ingestion.summary import IngestSummary
     from stream_persona.settings import Settings
 
 #: Seconds to wait for a Redis that does not answer, before files are sent without notes.
@@ -58,7 +58,7 @@ _BYTES: Final = 4_194_304
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class IngestRequest:
     """What to ingest: files, all of ``kind`` or of what each row says, ``rate`` events a second.
 
     Where a ``source`` is named, they hold documents of that topic. Rows that cannot be read are
@@ -78,8 +78,8 @@ class Request:
 async def ingest(
     settings: Settings,
     taxonomy: Taxonomy,
-    request: Request,
-    summary: Summary,
+    request: IngestRequest,
+    summary: IngestSummary,
     progress: Progress,
     warn: Callable[[str], None],
     clocks: Clocks = MACHINE_CLOCKS,
@@ -113,7 +113,7 @@ async def ingest(
         summary.seconds = clocks.monotonic() - began
 
 
-def _make_files(settings: Settings, taxonomy: Taxonomy, request: Request) -> EventFiles:
+def _make_files(settings: Settings, taxonomy: Taxonomy, request: IngestRequest) -> EventFiles:
     if request.source is None:
         return EventFiles(settings, taxonomy, request.kind)
     return DocumentFiles(settings, taxonomy, request.source)
@@ -136,7 +136,7 @@ def _look_through(
 
 async def _open_notes(
     settings: Settings,
-    request: Request,
+    request: IngestRequest,
     kind: str,
     stack: AsyncExitStack,
     warn: Callable[[str], None],
@@ -164,7 +164,7 @@ class _Run:
         files: EventFiles,
         notes: Notes,
         sender: FileSender | None,
-        summary: Summary,
+        summary: IngestSummary,
         note_unreadable: Callable[[Unreadable], None],
         chunk: int,
         now: Callable[[], int],
@@ -184,7 +184,7 @@ class _Run:
         how_far, last = self._notes.find(content), find_last(content.key)
         self._summary.already_ingested += how_far.events
         self._summary.unreadable_before += how_far.unreadable
-        receipt = self._summary.receipts.setdefault(str(file.path), Receipt())
+        receipt = self._summary.receipts.setdefault(str(file.path), SendCounts())
         rows = self._files.read(file, how_far.last + 1, last)
         for chunk in cut(rows, self._chunk):
             messages = self._count(chunk)
@@ -219,7 +219,7 @@ class _Run:
 def cut(
     rows: Iterator[tuple[int, list[Found]]], most: int
 ) -> Iterator[list[tuple[int, list[Found]]]]:
-    """Cut rows into chunks of ``most`` messages, and of what is known again of each customer."""
+    """Cut rows into chunks of ``most`` messages, with no more of a customer's than ids are kept."""
     chunk: list[tuple[int, list[Found]]] = []
     customers: Counter[tuple[str, str]] = Counter()
     count = size = 0

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from stream_persona.kafka.sender import Receipt
+from stream_persona.kafka.sender import SendCounts
 
 if TYPE_CHECKING:
     from stream_persona.files.unreadable import Unreadable
@@ -16,7 +16,7 @@ SHOWN: Final = 20
 
 
 @dataclass(slots=True)
-class Summary:
+class IngestSummary:
     """Counts; ``receipts`` by the files' names."""
 
     dry_run: bool = False
@@ -29,7 +29,7 @@ class Summary:
     nobody: int = 0
     #: What is no event of foreign documents, by its reason.
     left_out: Counter[str] = field(default_factory=Counter)
-    receipts: dict[str, Receipt] = field(default_factory=dict)
+    receipts: dict[str, SendCounts] = field(default_factory=dict)
     seconds: float = 0.0
 
     def add_unreadable(self, found: Unreadable) -> None:
@@ -43,7 +43,7 @@ class Summary:
         """Whether every row could be read, in this run and before."""
         return not self.unreadable and not self.unreadable_before
 
-    def plain(self) -> dict[str, Any]:
+    def to_plain(self) -> dict[str, Any]:
         """Return plain values; ``read`` are the rows and events that this run has read."""
         receipts = self.receipts.values()
         return {
@@ -55,7 +55,7 @@ class Summary:
             "events": dict(self.events),
             "already_ingested": self.already_ingested,
             "unreadable": dict(self.unreadable),
-            "unreadable_examples": [each.plain() for each in self.examples],
+            "unreadable_examples": [each.to_plain() for each in self.examples],
             "unreadable_before": self.unreadable_before,
             "nobody": self.nobody,
             "left_out": dict(self.left_out),

@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
-from stream_persona.inspection.sample import percentiles, share
+from stream_persona.inspection.sample import compute_percentiles, compute_share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ _SEPARATORS: Final = (" > ", ">", "|", "::", "»", "\\", " - ")
 
 
 def describe_contents(readings: Sequence[Reading], separator: str) -> dict[str, Any]:
-    """Return what is to be known of the contents of messages."""
+    """Describe the contents of messages."""
     items = [item for reading in readings for item in find_items(reading)]
     return {
         "scripts_of_searches": _count_scripts(readings),
@@ -58,26 +58,29 @@ def _count_scripts(readings: Sequence[Reading]) -> dict[str, int]:
 
 
 def _describe_prices(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    prices = [price for item in items if (price := _number(item.get("price"))) is not None]
+    prices = [price for item in items if (price := _read_number(item.get("price"))) is not None]
     if not prices:
         return {"count": 0}
-    spread, whole = percentiles(prices), share(sum(p == int(p) for p in prices), len(prices))
+    spread, whole = (
+        compute_percentiles(prices),
+        compute_share(sum(p == int(p) for p in prices), len(prices)),
+    )
     is_large = whole == 1.0 and spread["median"] >= _LARGE
     return {
         "count": len(prices), **spread, "whole": whole, "looks_like_minor_units": is_large,
     }  # fmt: skip
 
 
-def _number(value: object) -> float | None:
+def _read_number(value: object) -> float | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and abs(value) < float("inf") else None  # type: ignore[arg-type]
 
 
 def _count_negative(items: Sequence[dict[str, Any]]) -> dict[str, int]:
     def count(field: str) -> int:
-        return sum((_number(item.get(field)) or 0.0) < 0 for item in items)
+        return sum((_read_number(item.get(field)) or 0.0) < 0 for item in items)
 
-    none = sum(_number(item.get("quantity")) == 0 for item in items)
+    none = sum(_read_number(item.get("quantity")) == 0 for item in items)
     return {"quantities": count("quantity"), "prices": count("price"), "quantities_of_0": none}
 
 

@@ -13,10 +13,10 @@ from stream_persona.inspection.lookalikes import (
     ITEM_FIELDS,
     ITEM_PATHS,
     REQUIRED,
-    field_paths,
     find_lookalike,
+    list_field_paths,
 )
-from stream_persona.inspection.sample import share
+from stream_persona.inspection.sample import compute_share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -88,7 +88,7 @@ def _count_document(paths: dict[str, FieldCount], reading: Reading, own: frozens
     paths.setdefault("", FieldCount()).present += 1
     for path, value in found:
         if path not in paths and len(paths) < _MOST_PATHS:
-            paths[path] = FieldCount(_parent(path), _lookalike(path, reading.kind))
+            paths[path] = FieldCount(_find_parent(path), _find_lookalike(path, reading.kind))
         if path not in paths:
             continue
         counted = paths[path]
@@ -97,7 +97,7 @@ def _count_document(paths: dict[str, FieldCount], reading: Reading, own: frozens
             counted.values[_show(value)] += 1
     for path in seen & paths.keys():
         paths[path].messages += 1
-        paths[path].with_tokens += _token_field(path, reading.kind) in own
+        paths[path].with_tokens += _find_token_field(path, reading.kind) in own
     for path in _find_lacking(reading, paths, seen):
         paths[path].lacking += 1
 
@@ -106,7 +106,7 @@ def _find_lacking(
     reading: Reading, paths: Mapping[str, FieldCount], seen: AbstractSet[str]
 ) -> set[str]:
     """Find the foreign paths of a message that stand in the place of a field of ours."""
-    ours = field_paths(reading.kind)
+    ours = list_field_paths(reading.kind)
     found = set()
     for owner, value in [("", reading.fields), *walk(reading.fields)]:
         for name in value if isinstance(value, dict) else ():
@@ -114,15 +114,15 @@ def _find_lacking(
             likeness = paths[path].likeness if path in paths and path in seen else None
             if likeness is None:
                 continue
-            is_beside = _parent(ours[likeness]) == owner
+            is_beside = _find_parent(ours[likeness]) == owner
             has_ours = value.get(likeness) is not None if is_beside else ours[likeness] in seen
             if not has_ours:
                 found.add(path)
     return found
 
 
-def _lookalike(path: str, kind: int) -> str | None:
-    is_foreign = not path.endswith("[]") and not reads(path, kind)
+def _find_lookalike(path: str, kind: int) -> str | None:
+    is_foreign = not path.endswith("[]") and not is_read(path, kind)
     return find_lookalike(path, kind) if is_foreign else None
 
 
@@ -139,9 +139,9 @@ def describe_fields(counts: Mapping[int, Mapping[str, FieldCount]]) -> list[dict
                 "kind": KIND_NAMES[kind],
                 "field": path,
                 "messages": found.messages,
-                "share": share(found.present, _count_of(paths, found.parent)),
-                "read": reads(path, kind),
-                "with_token": found.with_tokens if _token_field(path, kind) else None,
+                "share": compute_share(found.present, _count_of(paths, found.parent)),
+                "read": is_read(path, kind),
+                "with_token": found.with_tokens if _find_token_field(path, kind) else None,
                 "values": dict(found.values.most_common(_SHOWN)),
                 "distinct_values": len(found.values),
                 "looks_like": looks_like,
@@ -155,7 +155,7 @@ def find_absent(kind: int, paths: Mapping[str, FieldCount]) -> list[str]:
     return [name for name in EVENT_FIELDS[kind][: REQUIRED[kind]] if name not in paths]
 
 
-def reads(path: str, kind: int) -> bool:
+def is_read(path: str, kind: int) -> bool:
     """Whether we read what is at a path in a message of a kind."""
     head, _, rest = path.partition(".")
     if head == "topic":
@@ -168,9 +168,9 @@ def reads(path: str, kind: int) -> bool:
     return path in EVENT_FIELDS[kind]
 
 
-def _token_field(path: str, kind: int) -> str | None:
+def _find_token_field(path: str, kind: int) -> str | None:
     """Return which tokens a path becomes, if we read it."""
-    if kind not in BEHAVIOURAL or not reads(path, kind):
+    if kind not in BEHAVIOURAL or not is_read(path, kind):
         return None
     parts = path.split(".")
     return "attributes" if "attributes" in parts else _TOKENS_OF.get(parts[-1])
@@ -181,7 +181,7 @@ def _count_of(paths: Mapping[str, FieldCount], path: str) -> int:
     return found.present if found else 0
 
 
-def _parent(path: str) -> str:
+def _find_parent(path: str) -> str:
     return path.removesuffix("[]") if path.endswith("[]") else path.rpartition(".")[0]
 
 

@@ -1,4 +1,4 @@
-"""Who messages are of: ids of nobody, ids that are one, addresses, the heaviest, and their keys."""
+"""Customer ids of messages: nobody's, colliding ones, e-mail addresses, the heaviest; and keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.domain.identity import NobodyIds
-from stream_persona.inspection.sample import share
+from stream_persona.inspection.sample import compute_share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ _ADDRESS: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
 def describe_ids(readings: Sequence[Reading], nobody_ids: Sequence[str]) -> dict[str, Any]:
-    """Return what is to be known of customer ids."""
+    """Describe the customer ids of messages."""
     given = [each.fields["customer_id"] for each in readings if "customer_id" in each.fields]
     counts: Counter[str] = Counter(each for each in given if isinstance(each, str))
     nobody = NobodyIds(nobody_ids)
@@ -47,15 +47,15 @@ def describe_ids(readings: Sequence[Reading], nobody_ids: Sequence[str]) -> dict
         "e_mail_addresses": {
             "ids": len(addresses), "messages": sum(others[each] for each in addresses),
         },
-        "median_share": share(_middle(list(others.values())), sum(others.values())),
+        "median_share": compute_share(_find_median(list(others.values())), sum(others.values())),
         "heaviest": {
-            each: share(n, sum(others.values()))
+            each: compute_share(n, sum(others.values()))
             for each, n in Counter(others).most_common(_SHOWN)
         },
     }  # fmt: skip
 
 
-def _middle(counts: Sequence[int]) -> int:
+def _find_median(counts: Sequence[int]) -> int:
     return sorted(counts)[len(counts) // 2] if counts else 0
 
 

@@ -83,11 +83,11 @@ IDS: Final = ("event_id", "assignment_id", "request_id")
 _ROLES: Final = {**dict.fromkeys(IDS, "id"), "occurred_at": "time", "requested_at": "time"}
 
 
-def normalise(name: str) -> str:
+def normalize_field_name(name: str) -> str:
     """Return a name in lower case, its words parted by ``_``, in the singular.
 
-    >>> normalise("userId"), normalise("Order-Lines"), normalise("SKU")
-    ('user_id', 'order_line', 'sku')
+    >>> [normalize_field_name(each) for each in ("userId", "Order-Lines", "SKU")]
+    ['user_id', 'order_line', 'sku']
     """
     parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
     folded = re.sub(r"[^a-z0-9]+", "_", parted.casefold()).strip("_")
@@ -96,7 +96,7 @@ def normalise(name: str) -> str:
     return folded[:-1] if folded.endswith("s") and not folded.endswith(("ss", "us")) else folded
 
 
-def field_paths(kind: int) -> dict[str, str]:
+def list_field_paths(kind: int) -> dict[str, str]:
     """Return the fields of a kind of event and of its items, with the path of each."""
     paths = {field: field for field in EVENT_FIELDS[kind]}
     if kind in ITEM_PATHS:
@@ -108,9 +108,9 @@ def field_paths(kind: int) -> dict[str, str]:
 
 def find_lookalike(path: str, kind: int) -> str | None:
     """Return the field of a kind of event that what nobody reads at a path looks like."""
-    wanted = field_paths(kind)
-    name = normalise(path.rpartition(".")[2].removesuffix("[]"))
-    shapes = {normalise(field): field for field in wanted}
+    wanted = list_field_paths(kind)
+    name = normalize_field_name(path.rpartition(".")[2].removesuffix("[]"))
+    shapes = {normalize_field_name(field): field for field in wanted}
     candidates = [shapes[name]] if name in shapes else []
     if name == "id" and "[]." in path:
         candidates.append("product_id")

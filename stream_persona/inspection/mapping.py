@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stream_persona.domain.events import PURCHASE, encode
 from stream_persona.files.row_reader import KIND_NAMES
 from stream_persona.inspection.lookalikes import EVENT_FIELDS, ITEM_FIELDS, ITEM_PATHS
-from stream_persona.inspection.sample import decode
+from stream_persona.inspection.sample import decode_as_kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,12 +43,12 @@ def map_all(readings: Sequence[Reading], names: Names) -> list[Reading]:
 def _map_one(reading: Reading, names: Mapping[str, str]) -> Reading:
     if not reading.fields:
         return reading
-    document = map_document(reading.fields, reading.kind, names)
-    event, error = decode(replace(reading.message, value=encode(document)), reading.kind)
+    document = rename_fields(reading.fields, reading.kind, names)
+    event, error = decode_as_kind(replace(reading.message, value=encode(document)), reading.kind)
     return replace(reading, document=document, event=event, error=error)
 
 
-def map_document(document: dict[str, Any], kind: int, names: Mapping[str, str]) -> dict[str, Any]:
+def rename_fields(document: dict[str, Any], kind: int, names: Mapping[str, str]) -> dict[str, Any]:
     """Return a document with the fields of an event, and of its items, under our names."""
     mapped = dict(document)
     item: dict[str, Any] = {}
@@ -61,11 +61,11 @@ def map_document(document: dict[str, Any], kind: int, names: Mapping[str, str]) 
     if owner and item and owner not in mapped:
         mapped[owner] = [item] if kind == PURCHASE else item
     elif owner:
-        mapped[owner] = _map_items(mapped.get(owner), _inner_names(names))
+        mapped[owner] = _map_items(mapped.get(owner), _select_inner_names(names))
     return mapped
 
 
-def _inner_names(names: Mapping[str, str]) -> dict[str, str]:
+def _select_inner_names(names: Mapping[str, str]) -> dict[str, str]:
     return {path.rpartition(".")[2]: ours for path, ours in names.items() if "." in path}
 
 

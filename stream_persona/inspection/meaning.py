@@ -12,7 +12,7 @@ import numpy as np
 from stream_persona.domain.events import BEHAVIOURAL
 from stream_persona.domain.slots import EVENTS, SLOT_TYPE
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.inspection.sample import is_assignment, share
+from stream_persona.inspection.sample import compute_share, is_assignment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,7 @@ class FieldTokens:
         if tokenizer is None:
             return False
         seen = self.slots.get(field) or self.slots.get(field.partition(".")[0])
-        return seen is not None and tokenizer.slot(field, value) in seen
+        return seen is not None and tokenizer.find_slot(field, value) in seen
 
 
 def _with_fields(taxonomy: Taxonomy, field: str) -> Taxonomy:
@@ -87,7 +87,7 @@ def describe_meaning(
         },
         "without_useful_token": {
             "events": len(useless),
-            "share": share(len(useless), len(behaviour)),
+            "share": compute_share(len(useless), len(behaviour)),
             "example": useless[0].message.position if useless else None,
         },
         "seeds_without_match": _find_unmatched(counted, taxonomy) if behaviour else {},

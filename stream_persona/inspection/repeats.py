@@ -1,4 +1,4 @@
-"""What comes again: retries, ids that are not an event's own, orders that are edited."""
+"""Finds repetitions: retries, ids that different events share, orders that were edited."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.domain.events import PURCHASE
 from stream_persona.inspection.lookalikes import IDS
-from stream_persona.inspection.sample import percentiles
+from stream_persona.inspection.sample import compute_percentiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ _SHOWN: Final = 5
 
 
 def describe_repeats(readings: Sequence[Reading]) -> dict[str, Any]:
-    """Return what is to be known of events that come more than once."""
+    """Describe the events that come more than once."""
     groups: dict[tuple[int, str, str], list[Reading]] = defaultdict(list)
     for reading in readings:
         own = find_event_id(reading)
@@ -32,7 +32,7 @@ def describe_repeats(readings: Sequence[Reading]) -> dict[str, Any]:
     return {
         "retries": {
             "messages": sum(len(group) - 1 for group in retried),
-            "after_ms": percentiles(_find_delays(retried)),
+            "after_ms": compute_percentiles(_find_delays(retried)),
             "examples": _show_ids(retried),
         },
         "ids_of_many_events": {

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
     from stream_persona.inspection.fields import FieldCount
     from stream_persona.inspection.mapping import Names
-    from stream_persona.inspection.sample import Reading, Sample
+    from stream_persona.inspection.sample import InputSample, Reading
 
 
 def make_report(
-    sample: Sample,
+    sample: InputSample,
     taxonomy: Taxonomy,
     topics: Mapping[str, int],
     partitions: int,
@@ -97,7 +97,7 @@ def _describe_mapped(
 
 
 def _describe_topic(
-    sample: Sample, readings: Sequence[Reading], partitions: int
+    sample: InputSample, readings: Sequence[Reading], partitions: int
 ) -> dict[str, Any] | None:
     """Return how a topic is set up; None of a file."""
     if sample.topic is None:

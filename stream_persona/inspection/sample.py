@@ -30,7 +30,7 @@ _TELLING: Final[tuple[frozenset[str], ...]] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class SampledMessage:
     """A message of a topic, or a row of a file.
 
     ``position`` is for people. Times are epoch milliseconds: ``arrived_at`` by the broker's clock,
@@ -47,7 +47,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class TopicFacts:
+class TopicSetup:
     """A topic as it is set up; ``configs`` are empty where the broker does not give them."""
 
     partitions: int
@@ -55,7 +55,7 @@ class TopicFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class InputSample:
     """What was read of an input: a ``topic`` with these facts, or a file of a ``format``.
 
     ``kind`` is that of all messages, an index into ``events.KINDS``; None: not known before.
@@ -64,9 +64,9 @@ class Sample:
     """
 
     name: str
-    messages: Sequence[Message]
+    messages: Sequence[SampledMessage]
     kind: int | None = None
-    topic: TopicFacts | None = None
+    topic: TopicSetup | None = None
     format: str = ""
     held: int | None = None
     mapping: Sequence[Mapping[str, Any]] = ()
@@ -76,7 +76,7 @@ class Sample:
 class Reading:
     """A message as it was understood: its JSON, its kind, and the event or why it is none."""
 
-    message: Message
+    message: SampledMessage
     document: object
     kind: int
     event: Event | None
@@ -102,31 +102,31 @@ def parse(value: bytes | None) -> object:
         return None
 
 
-def read_all(sample: Sample, topics: Mapping[str, int]) -> list[Reading]:
+def read_all(sample: InputSample, topics: Mapping[str, int]) -> list[Reading]:
     """Read every message as an event of its kind.
 
     Where a sample has none, it is what a row's ``topic`` names, by ``topics``; else the one that
     fits best.
     """
     documents = [parse(message.value) for message in sample.messages]
-    named = [_named_kind(document, topics) for document in documents]
+    named = [_find_named_kind(document, topics) for document in documents]
     fallback = sample.kind
     if fallback is None:
-        fallback = find_kind(sample.messages, documents)
+        fallback = guess_kind(sample.messages, documents)
     found = []
     for message, document, own in zip(sample.messages, documents, named, strict=True):
         kind = fallback if sample.kind is not None or own is None else own
-        event, error = decode(message, kind)
+        event, error = decode_as_kind(message, kind)
         found.append(Reading(message, document, kind, event, error))
     return found
 
 
-def find_kind(messages: Sequence[Message], documents: Sequence[Any]) -> int:
+def guess_kind(messages: Sequence[SampledMessage], documents: Sequence[Any]) -> int:
     """Return the kind as which most messages can be read; of two, that whose fields decide."""
     pairs = list(zip(messages, documents, strict=True))[:_TRIED]
 
     def score(kind: int) -> tuple[int, int]:
-        readable = sum(decode(message, kind)[0] is not None for message, _ in pairs)
+        readable = sum(decode_as_kind(message, kind)[0] is not None for message, _ in pairs)
         fields = [document for _, document in pairs if isinstance(document, dict)]
         return readable, sum(len(_TELLING[kind] & document.keys()) for document in fields)
 
@@ -139,14 +139,14 @@ def count_kinds(readings: Sequence[Reading]) -> dict[str, int]:
     return {name: counts[name] for name in KIND_NAMES if counts[name]}
 
 
-def _named_kind(document: object, topics: Mapping[str, int]) -> int | None:
+def _find_named_kind(document: object, topics: Mapping[str, int]) -> int | None:
     if not isinstance(document, dict):
         return None
     topic = document.get("topic")
     return topics.get(topic) if isinstance(topic, str) else None
 
 
-def decode(message: Message, kind: int) -> tuple[Event | None, DecodeError | None]:
+def decode_as_kind(message: SampledMessage, kind: int) -> tuple[Event | None, DecodeError | None]:
     """Return a message's event, or why it is none of the kind."""
     if message.error is not None:
         return None, message.error
@@ -161,7 +161,7 @@ def is_assignment(reading: Reading) -> bool:
     return reading.kind == ASSIGNMENT
 
 
-def percentiles(values: Sequence[float]) -> dict[str, float]:
+def compute_percentiles(values: Sequence[float]) -> dict[str, float]:
     """Return the least, the middle, the 95th and 99th percentile and the greatest of values."""
     ordered = sorted(values)
     if not ordered:
@@ -171,6 +171,6 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
     return {name: ordered[round(share * last)] for name, share in named.items()}
 
 
-def share(part: float, whole: float) -> float:
+def compute_share(part: float, whole: float) -> float:
     """Return a share, to a hundredth of a per cent; 0 of nothing."""
     return round(part / whole, 4) if whole else 0.0

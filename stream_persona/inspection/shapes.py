@@ -6,16 +6,22 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.files.row_reader import KIND_NAMES
-from stream_persona.inspection.lookalikes import field_paths, find_lookalike
-from stream_persona.inspection.sample import count_kinds, decode, find_kind, parse, share
+from stream_persona.inspection.lookalikes import find_lookalike, list_field_paths
+from stream_persona.inspection.sample import (
+    compute_share,
+    count_kinds,
+    decode_as_kind,
+    guess_kind,
+    parse,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stream_persona.inspection.sample import Reading, Sample
+    from stream_persona.inspection.sample import InputSample, Reading
 
 _DETAIL: Final = 200
-#: So many fields that look like ours make an object the event of an envelope.
+#: Fields like ours that an object needs to be taken for the event in an envelope.
 _FEWEST: Final = 2
 #: What values of other formats begin with.
 _FOREIGN: Final = {
@@ -25,14 +31,14 @@ _FOREIGN: Final = {
 }
 
 
-def describe_readability(readings: Sequence[Reading], sample: Sample) -> dict[str, Any]:
+def describe_readability(readings: Sequence[Reading], sample: InputSample) -> dict[str, Any]:
     """Return how many messages can be read, as which kinds, and why others cannot."""
     readable = sum(reading.error is None for reading in readings)
     return {
         "messages": len(readings),
         "held": sample.held,
         "readable": readable,
-        "share": share(readable, len(readings)),
+        "share": compute_share(readable, len(readings)),
         "kinds": count_kinds(readings),
         "kind_is_given": sample.kind is not None,
         "fits_best": _find_better_kind(readings, sample),
@@ -41,14 +47,14 @@ def describe_readability(readings: Sequence[Reading], sample: Sample) -> dict[st
     }
 
 
-def _find_better_kind(readings: Sequence[Reading], sample: Sample) -> str | None:
+def _find_better_kind(readings: Sequence[Reading], sample: InputSample) -> str | None:
     """Find the kind as which messages can be read that cannot be as the kind that they have."""
     unreadable = [reading for reading in readings if reading.error is not None]
     if sample.kind is None or 2 * len(unreadable) <= len(readings):
         return None
     messages = [reading.message for reading in unreadable]
-    best = find_kind(messages, [reading.document for reading in unreadable])
-    fits = any(decode(message, best)[0] is not None for message in messages)
+    best = guess_kind(messages, [reading.document for reading in unreadable])
+    fits = any(decode_as_kind(message, best)[0] is not None for message in messages)
     return KIND_NAMES[best] if fits and best != sample.kind else None
 
 
@@ -95,14 +101,14 @@ def find_envelope(document: dict[str, Any], kind: int) -> str | None:
     inner = {
         name: _count_lookalikes(value, kind)
         for name, value in document.items()
-        if isinstance(value, dict) and name not in field_paths(kind)
+        if isinstance(value, dict) and name not in list_field_paths(kind)
     }
     best = max(inner, key=lambda name: inner[name], default=None)
     return best if best and inner[best] >= max(_FEWEST, own + 1) else None
 
 
 def _count_lookalikes(document: dict[str, Any], kind: int) -> int:
-    wanted = field_paths(kind)
+    wanted = list_field_paths(kind)
     return sum(
         str(name) in wanted or find_lookalike(str(name), kind) is not None for name in document
     )

@@ -1,4 +1,4 @@
-"""The messages of a source as its mapping makes events of them: what is inspected is those."""
+"""Maps the messages of a source to events, so that these are what is inspected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stream_persona.domain.identity import NobodyIds
 from stream_persona.domain.mapping.configured import load_sources
 from stream_persona.errors import DecodeError
 from stream_persona.files.row_reader import KIND_NAMES
-from stream_persona.inspection.sample import Message, Sample
+from stream_persona.inspection.sample import InputSample, SampledMessage
 from stream_persona.kafka.arrivals import EventReader
 from stream_persona.kafka.source_reader import SourceReader
 
@@ -37,7 +37,7 @@ class _Taken:
     left_out: Counter[str] = field(default_factory=Counter)
     unreadable: Counter[str] = field(default_factory=Counter)
 
-    def plain(self, title: str) -> dict[str, Any]:
+    def to_plain(self, title: str) -> dict[str, Any]:
         return {
             "source": title, "messages": self.messages, "events": dict(self.kinds),
             "left_out": dict(self.left_out), "unreadable": dict(self.unreadable),
@@ -45,8 +45,8 @@ class _Taken:
 
 
 async def map_sample(
-    sample: Sample, records: Sequence[ConsumerRecord], settings: Settings, taxonomy: Taxonomy
-) -> Sample:
+    sample: InputSample, records: Sequence[ConsumerRecord], settings: Settings, taxonomy: Taxonomy
+) -> InputSample:
     """Return a sample of the events that the sources of a topic make of its messages.
 
     Those that no source takes are as they were if the topic is one of ours. Any other sample is
@@ -56,7 +56,7 @@ async def map_sample(
         UnavailableError: a registry stayed away.
     """
     sources = load_sources(settings.sources)
-    own = sources.of_topic(sample.name) if sources else ()
+    own = sources.list_for_topic(sample.name) if sources else ()
     if not own:
         return sample
     nobody = NobodyIds(settings.nobody)
@@ -64,12 +64,12 @@ async def map_sample(
     await reader.prepare(records)
     titles = _name_apart(own)
     taken: dict[str, _Taken] = {title: _Taken() for title in titles}
-    messages: list[Message] = []
+    messages: list[SampledMessage] = []
     for record, message in zip(records, sample.messages, strict=True):
         messages += _map_message(
             reader, dict(zip(titles, own, strict=True)), record, message, taken
         )
-    mapping = [each.plain(title) for title, each in taken.items()]
+    mapping = [each.to_plain(title) for title, each in taken.items()]
     # Each event says of which kind it is.
     return replace(sample, messages=messages, kind=None, mapping=mapping)
 
@@ -78,9 +78,9 @@ def _map_message(
     reader: SourceReader,
     sources: Mapping[str, Source],
     record: ConsumerRecord,
-    message: Message,
+    message: SampledMessage,
     taken: dict[str, _Taken],
-) -> list[Message]:
+) -> list[SampledMessage]:
     """Return the events of a message, and what is wrong with it; count both."""
     title = "no source"
     try:
@@ -116,7 +116,7 @@ def _name_apart(sources: Sequence[Source]) -> list[str]:
     ]
 
 
-def _as_message(message: Message, kind: int, event: Event) -> Message:
+def _as_message(message: SampledMessage, kind: int, event: Event) -> SampledMessage:
     """Return an event as a message of its own; its key is as good as the customer's.
 
     All that comes of a source is forwarded by its customer, whatever the key is.

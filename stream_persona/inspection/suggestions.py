@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.files.row_reader import KIND_NAMES
-from stream_persona.inspection.lookalikes import field_paths
+from stream_persona.inspection.lookalikes import list_field_paths
 from stream_persona.inspection.times import DATE, LOCAL, OTHER, RFC3339, TEXT_NUMBER
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ def suggest(report: dict[str, Any]) -> list[dict[str, Any]]:
     ``where`` is what has to be changed; "as it is" is no change, but good to know.
     """
     found = [
-        *_on_shapes(report["readable"]),
-        *_on_fields(report["fields"], report["absent"]),
-        *_on_ids(report["ids"]),
-        *_on_times(report["times"]),
-        *_on_repeats(report["repeats"]),
-        *_on_contents(report["contents"]),
-        *_on_meaning(report["meaning"], report["assignments"]),
-        *(_on_topic(report) if report["topic"] else ()),
+        *_suggest_for_shapes(report["readable"]),
+        *_suggest_for_fields(report["fields"], report["absent"]),
+        *_suggest_for_ids(report["ids"]),
+        *_suggest_for_times(report["times"]),
+        *_suggest_for_repeats(report["repeats"]),
+        *_suggest_for_contents(report["contents"]),
+        *_suggest_for_meaning(report["meaning"], report["assignments"]),
+        *(_suggest_for_topic(report) if report["topic"] else ()),
     ]
     return sorted(found, key=lambda each: (each["where"] == READ, -each["concerns"]))
 
@@ -43,7 +43,7 @@ def _make(where: str, concerns: int, text: str, **more: str) -> dict[str, Any]:
     return {"where": where, "concerns": concerns, "suggestion": text, **more}
 
 
-def _on_shapes(readable: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _suggest_for_shapes(readable: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for shape, count in readable["shapes"].items():
         if shape == "a list of events":
             text = "send each event of a list as a message of its own"
@@ -59,7 +59,7 @@ def _on_shapes(readable: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield _make(PRODUCER, readable["messages"] - readable["readable"], text)
 
 
-def _on_fields(
+def _suggest_for_fields(
     fields: list[dict[str, Any]], absent: dict[str, list[str]]
 ) -> Iterator[dict[str, Any]]:
     found = set()
@@ -68,7 +68,7 @@ def _on_fields(
         if ours is None:
             continue
         found |= {(row["kind"], ours), (row["kind"], "items" if ours == "product_id" else ours)}
-        path = field_paths(KIND_NAMES.index(row["kind"]))[ours]
+        path = list_field_paths(KIND_NAMES.index(row["kind"]))[ours]
         text = f"map {row['field']} to {path}: nobody reads {row['field']}, and {ours} is missing"
         more = {"field": row["field"], "reads_as": ours}
         yield _make(PRODUCER, row["lacking"], text, **more)
@@ -78,7 +78,7 @@ def _on_fields(
                 yield _make(PRODUCER, 0, f"{kind} need a field {name}: no message has one")
 
 
-def _on_ids(ids: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _suggest_for_ids(ids: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if nobodies := sum(ids["nobody"].values()):
         examples = ", ".join(repr(each) for each in list(ids["nobody"])[:4])
         text = f"these customer ids stand for nobody and are ignored: {examples}; "
@@ -102,10 +102,10 @@ def _on_ids(ids: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield _make(SETTING, round(part * ids["messages"]), text)
 
 
-def _on_times(times: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _suggest_for_times(times: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for path, found in times["fields"].items():
         for unit, count in found["units"].items():
-            yield from _on_unit(path, unit, count, found["examples"][unit])
+            yield from _suggest_for_unit(path, unit, count, found["examples"][unit])
     if future := times["in_the_future"]["messages"]:
         text = "set the clocks of these producers: events lie in the future"
         yield _make(PRODUCER, future, f"{text} (such as {times['in_the_future']['example']})")
@@ -120,7 +120,7 @@ def _on_times(times: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield _make(READ, late, text)
 
 
-def _on_unit(path: str, unit: str, count: int, example: str) -> Iterator[dict[str, Any]]:
+def _suggest_for_unit(path: str, unit: str, count: int, example: str) -> Iterator[dict[str, Any]]:
     """Yield what helps with times that are not written in one of the usual ways."""
     if unit in {LOCAL, DATE}:
         text = f"write {path} with its offset (2025-11-24T16:00:00+01:00): it is a {unit}"
@@ -133,7 +133,7 @@ def _on_unit(path: str, unit: str, count: int, example: str) -> Iterator[dict[st
         yield _make(READ, count, f"{path}: numbers are {unit}, and read as such", field=path)
 
 
-def _on_repeats(repeats: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _suggest_for_repeats(repeats: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if count := repeats["ids_of_many_events"]["messages"]:
         example = repeats["ids_of_many_events"]["examples"][0]
         text = f"give each event an event_id of its own: {example!r} and others are a session's or "
@@ -146,7 +146,7 @@ def _on_repeats(repeats: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield _make(READ, count, "events come again under their event_id: each counts once")
 
 
-def _on_contents(contents: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _suggest_for_contents(contents: dict[str, Any]) -> Iterator[dict[str, Any]]:
     negative = contents["negative"]
     if count := negative["quantities"] + negative["prices"]:
         text = "lines of negative quantity or price are returns: they are left out, the rest counts"
@@ -173,7 +173,9 @@ def _on_contents(contents: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield _make(TAXONOMY, sum(list(scripts.values())[1:]), text)
 
 
-def _on_meaning(meaning: dict[str, Any], assignments: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _suggest_for_meaning(
+    meaning: dict[str, Any], assignments: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
     useless = meaning["without_useful_token"]
     if useless["share"] >= _USELESS:
         text = (
@@ -194,7 +196,7 @@ def _on_meaning(meaning: dict[str, Any], assignments: dict[str, Any]) -> Iterato
         yield _make(TAXONOMY, found["count"], text, persona=name)
 
 
-def _on_topic(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _suggest_for_topic(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
     topic, messages = report["topic"], report["readable"]["messages"]
     configs, name = topic["configs"], report["name"]
     if configs.get("message.timestamp.type", "LogAppendTime") != "LogAppendTime":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.inspection.fields import walk
 from stream_persona.inspection.lookalikes import TIMES
-from stream_persona.inspection.sample import percentiles
+from stream_persona.inspection.sample import compute_percentiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,7 +77,7 @@ def describe_times(
                 unit, _ = read_time(value)
                 units[path][unit] += 1
                 examples[path].setdefault(unit, f"{value} ({reading.message.position})"[:80])
-    events = [(each, at) for each in mapped if (at := event_time(each)) is not None]
+    events = [(each, at) for each in mapped if (at := estimate_event_time(each)) is not None]
     return {
         "fields": {
             path: {"units": dict(counts.most_common()), "examples": examples[path]}
@@ -88,12 +88,12 @@ def describe_times(
         "first": min((at for _, at in events), default=None),
         "last": max((at for _, at in events), default=None),
         "behind_arrival_ms": _describe_skew(events),
-        "late_ms": percentiles(late := _find_lateness(events)),
+        "late_ms": compute_percentiles(late := _find_lateness(events)),
         "late_by_hours": sum(ms > _HOUR_MS for ms in late),
     }
 
 
-def event_time(reading: Reading) -> int | None:
+def estimate_event_time(reading: Reading) -> int | None:
     """Return about when an event happened, whatever the unit is, in epoch milliseconds."""
     fields = reading.fields
     value = fields.get("requested_at" if "requested_at" in fields else "occurred_at")
@@ -111,7 +111,7 @@ def _describe_skew(events: Sequence[tuple[Reading, int]]) -> dict[str, Any]:
         each.message.arrived_at - at for each, at in events if each.message.arrived_at is not None
     ]
     ahead = sum(skew < -_TOLERANCE_MS for skew in skews)
-    return {"messages": len(skews), "ahead": ahead, **percentiles(skews)}
+    return {"messages": len(skews), "ahead": ahead, **compute_percentiles(skews)}
 
 
 def _find_lateness(events: Sequence[tuple[Reading, int]]) -> list[int]:

@@ -1,4 +1,4 @@
-"""When messages arrived: only what the broker's own clock says, and what is done without it.
+"""When messages arrived: by the broker's clock alone; without it, times are bounded by our own.
 
 A message's timestamp is its arrival where its topic has ``message.timestamp.type=LogAppendTime``:
 each message says so itself. Any other timestamp is a claim of its producer's, like the times in
@@ -12,10 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from stream_persona.clocks import epoch_ms
-from stream_persona.domain.events import DELETION, KINDS, decode_for_taxonomy, rfc3339
+from stream_persona.domain.events import DELETION, KINDS, decode_for_taxonomy, format_rfc3339
 from stream_persona.domain.identity import NOBODY_IDS, NobodyIds
 from stream_persona.errors import DecodeError
-from stream_persona.pipeline.event_times import whole_milliseconds
+from stream_persona.pipeline.event_times import to_whole_milliseconds
 from stream_persona.pipeline.types import Delivery
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class EventReader:
         self._taxonomy = taxonomy
         self._now = now
         self._nobody = nobody
-        self._max_future = whole_milliseconds(taxonomy.policy.max_future_seconds)
+        self._max_future = to_whole_milliseconds(taxonomy.policy.max_future_seconds)
 
     @property
     def ahead_ms(self) -> int:
@@ -87,6 +87,7 @@ class EventReader:
         most = self._max_future / 1_000
         raise DecodeError(
             "future_time",
-            f"a {KINDS[kind].__name__.lower()} of {rfc3339(at)} is more than {most:g} s ahead of "
-            f"the clock here ({rfc3339(now)}), and the broker does not say when it arrived",
+            f"a {KINDS[kind].__name__.lower()} of {format_rfc3339(at)} is more than {most:g} s "
+            "ahead of "
+            f"the clock here ({format_rfc3339(now)}), and the broker does not say when it arrived",
         )

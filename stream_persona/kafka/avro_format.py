@@ -34,7 +34,7 @@ def make_avro_decoder(schema: str, references: Mapping[str, str]) -> Decode:
         named = {name: json.loads(text) for name, text in references.items()}
         for raw in tuple(named.values()):
             if isinstance(raw, dict) and "name" in raw:
-                named[_full_name(raw)] = raw
+                named[_find_full_name(raw)] = raw
         parsed = parse_schema_with_repo(schema, named)
         shape = _Shape(parsed)
     except Exception as error:  # noqa: BLE001 - whatever a library makes of a wrong schema
@@ -84,7 +84,7 @@ class _Shape:
         if own in {"record", "error"}:
             return self._walk_record(schema, around)
         if own in {"enum", "fixed"}:
-            self._named[_full_name(schema)] = schema
+            self._named[_find_full_name(schema)] = schema
             return own == "fixed" and int(schema["size"]) == 0
         if own in {"array", "map"}:
             is_empty = self._walk(schema["items" if own == "array" else "values"], around)
@@ -102,7 +102,7 @@ class _Shape:
         return known is not None and self._walk(known, around)
 
     def _walk_record(self, schema: dict[str, Any], around: tuple[str, ...]) -> bool:
-        name = _full_name(schema)
+        name = _find_full_name(schema)
         if name in around:
             self.is_recursive = True
             return False
@@ -112,6 +112,6 @@ class _Shape:
         return all(empty)
 
 
-def _full_name(schema: Mapping[str, Any]) -> str:
+def _find_full_name(schema: Mapping[str, Any]) -> str:
     name, space = str(schema["name"]), schema.get("namespace")
     return f"{space}.{name}" if space and "." not in name else name

@@ -29,7 +29,7 @@ class Batch(list[ConsumerRecord]):
         self.seeks = seeks
 
 
-def next_offsets(batch: Sequence[ConsumerRecord]) -> dict[int, dict[str, int]]:
+def find_next_offsets(batch: Sequence[ConsumerRecord]) -> dict[int, dict[str, int]]:
     """Return where reading goes on after a batch: by partition, the next offset of each topic."""
     offsets: dict[int, dict[str, int]] = {}
     positions = (

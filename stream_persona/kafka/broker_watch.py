@@ -1,4 +1,4 @@
-"""When a worker has to end because of its brokers: as one ends that has no Redis."""
+"""Decides when a worker has to end because its brokers are unusable, as it does without Redis."""
 
 from __future__ import annotations
 

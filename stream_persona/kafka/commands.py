@@ -9,7 +9,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from stream_persona.domain.decode_errors import tell_apart
+from stream_persona.domain.decode_errors import show_apart
 from stream_persona.domain.events import (
     ASSIGNMENT,
     DELETION,
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 PATIENCE: Final = 10.0
 
 
-def new_assignment(
+def make_assignment(
     taxonomy: Taxonomy,
     customer_id: str,
     persona: str | None,
@@ -64,14 +64,14 @@ def new_assignment(
     check_somebody(customer_id, nobody)
     own = taxonomy.resolve(persona)
     if persona is not None and own is None:
-        shown, known = tell_apart(_replace_surrogates(persona[:64]), taxonomy.names)
+        shown, known = show_apart(_replace_surrogates(persona[:64]), taxonomy.names)
         raise QueryError(f"persona: expected one of {known} or null, got {shown}")
     assignment = Assignment(uuid.uuid4().hex, customer_id, at, own, source, expires_at)
     _encode(ASSIGNMENT, assignment)
     return assignment
 
 
-def new_deletion(
+def make_deletion(
     customer_id: str, *, at: datetime | int, nobody: NobodyIds = NOBODY_IDS
 ) -> Deletion:
     """Build the event that asks for a customer to be forgotten.
@@ -145,7 +145,7 @@ class Commands:
             DecodeError: a worker could not read the event.
             KafkaUnavailableError: the broker did not take it.
         """
-        assignment = new_assignment(
+        assignment = make_assignment(
             self._taxonomy, customer_id, persona, source, expires_at,
             at=self._now(), nobody=self._nobody,
         )  # fmt: skip
@@ -160,7 +160,7 @@ class Commands:
             DecodeError: no customer can have this id.
             KafkaUnavailableError: the broker did not take it.
         """
-        deletion = new_deletion(customer_id, at=self._now(), nobody=self._nobody)
+        deletion = make_deletion(customer_id, at=self._now(), nobody=self._nobody)
         await self._send(deletion)
         return deletion
 
@@ -176,7 +176,7 @@ class Commands:
     async def _send(self, command: Assignment | Deletion) -> None:
         if self._publisher is None:
             raise KafkaUnavailableError("no Kafka broker has been reached yet: try again later")
-        message = _message(self._settings, command)
+        message = _make_message(self._settings, command)
         try:
             await self._publisher.publish([message])
         except UnavailableError as error:
@@ -193,7 +193,7 @@ async def send_once(settings: Settings, command: Assignment | Deletion) -> None:
     Raises:
         UnavailableError: the broker did not take it.
     """
-    message = _message(settings, command)
+    message = _make_message(settings, command)
     patience = min(PATIENCE, settings.retry_seconds)
     publisher = KafkaPublisher(settings.model_copy(update={"retry_seconds": patience}))
     await publisher.start()
@@ -214,14 +214,14 @@ def _replace_surrogates(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _message(settings: Settings, command: Assignment | Deletion) -> Message:
+def _make_message(settings: Settings, command: Assignment | Deletion) -> Message:
     kind = ASSIGNMENT if isinstance(command, Assignment) else DELETION
     value = _encode(kind, command)
     return Message(settings.input_topics[kind], command.customer_id.encode(), value)
 
 
 def _encode(kind: int, command: Assignment | Deletion) -> bytes:
-    """The bytes of a command that a worker can read.
+    """Encode a command that a worker can read.
 
     Raises:
         DecodeError: it could not.

@@ -22,7 +22,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from stream_persona.connection_settings import OAUTH
 from stream_persona.errors import SettingsError, TopologyError
 from stream_persona.kafka.tokens import RefusedTokenError, TokenError, TokenProvider
-from stream_persona.setting_forms import variable
+from stream_persona.setting_forms import name_variable
 from stream_persona.tls_files import WRONG_NAME_CODES, make_context
 
 if TYPE_CHECKING:
@@ -60,23 +60,24 @@ def connection_options(settings: Settings, broker: str | None = None) -> dict[st
         "security_protocol": settings.kafka_security,
     }
     if settings.has_kafka_tls:
-        options["ssl_context"] = _tls(settings)
+        options["ssl_context"] = _make_tls(settings)
     if settings.has_kafka_login:
         options["sasl_mechanism"] = settings.kafka_sasl_mechanism
         if settings.kafka_sasl_mechanism == OAUTH:
-            options["sasl_oauth_token_provider"] = _provider(settings)
+            options["sasl_oauth_token_provider"] = _find_provider(settings)
         else:
             options["sasl_plain_username"] = settings.kafka_username
             options["sasl_plain_password"] = settings.kafka_password.get_secret_value()
     return options
 
 
-def _tls(settings: Settings) -> ssl.SSLContext:
+def _make_tls(settings: Settings) -> ssl.SSLContext:
     try:
         return make_context(settings.kafka_files)
     except OSError as error:  # which ssl.SSLError is, too
         raise SettingsError(
-            f"{variable('kafka_ca_file')}, _CERT_FILE, _KEY_FILE: a file is not any more what it "
+            f"{name_variable('kafka_ca_file')}, _CERT_FILE, _KEY_FILE: a file is not any more "
+            "what it "
             f"was at the start ({error.strerror or type(error).__name__}); put it back"
         ) from None
 
@@ -88,8 +89,8 @@ def _make_provider(
     return TokenProvider(url, user, password, scope, authorities)
 
 
-def _provider(settings: Settings) -> TokenProvider:
-    """The one provider of a process for a login: its clients share a token."""
+def _find_provider(settings: Settings) -> TokenProvider:
+    """Return the one provider of a process for a login: its clients share a token."""
     return _make_provider(
         settings.kafka_token_url, settings.kafka_username, settings.kafka_password,
         settings.kafka_token_scope, settings.kafka_ca_file,
@@ -155,12 +156,12 @@ def explain_connecting(
     if isinstance(error, RefusedTokenError):
         return TopologyError(error.args[0])
     if isinstance(error, kafka.SaslAuthenticationFailed):
-        names = f"{variable('kafka_username')}, {variable('kafka_password')}"
-        refused = f"the broker {broker} refuses the login of {login_of(settings)}"
+        names = f"{name_variable('kafka_username')}, {name_variable('kafka_password')}"
+        refused = f"the broker {broker} refuses the login of {describe_login(settings)}"
         return TopologyError(f"{names}: {refused}; correct one of them, or add it at the broker")
     if isinstance(error, kafka.UnsupportedSaslMechanismError | kafka.IllegalSaslStateError):
         return TopologyError(
-            f"{variable('kafka_sasl_mechanism')}: the broker {broker} does not take "
+            f"{name_variable('kafka_sasl_mechanism')}: the broker {broker} does not take "
             f"{settings.kafka_sasl_mechanism}; name one that it has"
         )
     cause = error.__cause__ or error
@@ -173,12 +174,14 @@ def _explain_tls(broker: str, error: ssl.SSLError) -> TopologyError | None:
     reason = error.reason or ""
     if any(part in reason for part in _NO_TLS):
         return TopologyError(
-            f"{variable('kafka_security')}: what answers at {broker} has no TLS; name the port "
+            f"{name_variable('kafka_security')}: what answers at {broker} has no TLS; name the "
+            "port "
             "that does, or another value"
         )
     if any(part in reason for part in _OURS_REFUSED):
         return TopologyError(
-            f"{variable('kafka_cert_file')}: the broker {broker} wants a certificate of us that it "
+            f"{name_variable('kafka_cert_file')}: the broker {broker} wants a certificate of us "
+            "that it "
             f"trusts ({reason.lower().replace('_', ' ')})"
         )
     return None
@@ -187,17 +190,18 @@ def _explain_tls(broker: str, error: ssl.SSLError) -> TopologyError | None:
 def _explain_certificate(broker: str, error: ssl.SSLCertVerificationError) -> TopologyError:
     if error.verify_code in WRONG_NAME_CODES:
         return TopologyError(
-            f"{variable('brokers')}: the certificate of {broker} is for another name; name the "
+            f"{name_variable('brokers')}: the certificate of {broker} is for another name; "
+            "name the "
             "broker as its certificate does, in advertised.listeners too"
         )
     return TopologyError(
-        f"{variable('kafka_ca_file')}: the certificate of {broker} cannot be verified "
+        f"{name_variable('kafka_ca_file')}: the certificate of {broker} cannot be verified "
         f"({error.verify_message}); name the file of the authority that it comes from"
     )
 
 
-def login_of(settings: Settings) -> str:
-    """Return who we are to Kafka, as its ACLs name it where that is known here."""
+def describe_login(settings: Settings) -> str:
+    """Return our principal at Kafka, as its ACLs name it, where that is known here."""
     if settings.has_kafka_login and settings.kafka_sasl_mechanism != OAUTH:
         return f"User:{settings.kafka_username}"
     if settings.has_kafka_login:

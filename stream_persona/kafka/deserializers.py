@@ -100,7 +100,7 @@ class RegistryDecoder:
         self._url = url
         self._seconds = settings.retry_seconds
         self._make_fetch = partial(make_fetch, kind, url, settings)
-        self._fetch = fetch  # made once it is needed: who only reads the past needs none
+        self._fetch = fetch  # made once it is needed: a reader of reroutes needs none
         self._known: OrderedDict[int, Decode | DecodeError] = OrderedDict()
         self._unknown_since: dict[int, float] = {}
 

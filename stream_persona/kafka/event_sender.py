@@ -61,8 +61,8 @@ class EventSender:
         return asyncio.get_running_loop().time() - since > STALLED
 
     def has_room(self, messages: Sequence[Message]) -> bool:
-        """Whether so many more may be under way; always if nothing is."""
-        events, size = self.events + len(messages), self.bytes + _size(messages)
+        """Whether these messages fit beside what is under way; always if nothing is."""
+        events, size = self.events + len(messages), self.bytes + _count_bytes(messages)
         return not self.events or (events <= MOST_EVENTS and size <= MOST_BYTES)
 
     async def connect(self) -> None:
@@ -85,7 +85,7 @@ class EventSender:
     async def send(self, messages: Sequence[Message]) -> list[bool]:
         """Send all, in order per key, and wait for the broker; return which it found too large.
 
-        A caller who leaves takes nothing back.
+        A cancelled caller withdraws nothing.
 
         Raises:
             KafkaUnavailableError: the broker has not confirmed all of them. It may have some, and
@@ -94,7 +94,7 @@ class EventSender:
         if self._producer is None:
             raise KafkaUnavailableError("no Kafka broker has been reached yet: try again later")
         delivery = asyncio.create_task(self._deliver(self._producer, messages))
-        self._account(delivery, len(messages), _size(messages))
+        self._count_under_way(delivery, len(messages), _count_bytes(messages))
         try:
             async with asyncio.timeout(PATIENCE):
                 ends = await asyncio.shield(delivery)
@@ -118,7 +118,9 @@ class EventSender:
             raise
         return producer
 
-    def _account(self, delivery: asyncio.Task[list[object]], events: int, size: int) -> None:
+    def _count_under_way(
+        self, delivery: asyncio.Task[list[object]], events: int, size: int
+    ) -> None:
         """Count events as under way until their delivery has ended."""
 
         def end(_: asyncio.Task[list[object]]) -> None:
@@ -144,7 +146,7 @@ class EventSender:
                 for message in messages:
                     begun.append(await _begin(producer, message))  # noqa: PERF401 - some, in time
         except TimeoutError as error:
-            begun += [_failed(error)] * (len(messages) - len(begun))
+            begun += [_make_failed(error)] * (len(messages) - len(begun))
         return await asyncio.gather(*begun, return_exceptions=True)
 
 
@@ -152,10 +154,10 @@ async def _begin(producer: AIOKafkaProducer, message: Message) -> Awaitable[obje
     try:
         return await begin_sending(producer, message)
     except KafkaError as error:
-        return _failed(error)
+        return _make_failed(error)
 
 
-def _failed(error: Exception) -> asyncio.Future[object]:
+def _make_failed(error: Exception) -> asyncio.Future[object]:
     failed: asyncio.Future[object] = asyncio.get_running_loop().create_future()
     failed.set_exception(error)
     return failed
@@ -182,5 +184,5 @@ def _find_too_large(ends: Sequence[object]) -> list[bool]:
     return too_large
 
 
-def _size(messages: Sequence[Message]) -> int:
+def _count_bytes(messages: Sequence[Message]) -> int:
     return sum(len(message.value or b"") for message in messages)

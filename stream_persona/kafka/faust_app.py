@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 UNACKED_POLLS: Final = 3
 
 
-def broker_urls(brokers: str) -> list[URL]:
+def parse_brokers(brokers: str) -> list[URL]:
     """Return the brokers of ``host:port,...`` as addresses of this transport.
 
     Raises:
@@ -48,7 +48,7 @@ def broker_urls(brokers: str) -> list[URL]:
     return urls
 
 
-def faust_credentials(settings: Settings) -> Credentials | None:
+def make_faust_credentials(settings: Settings) -> Credentials | None:
     """Return how a Faust app logs in: as all other clients do.
 
     Raises:
@@ -69,7 +69,7 @@ def faust_credentials(settings: Settings) -> Credentials | None:
     return faust.SSLCredentials(context) if context is not None else None
 
 
-def faust_options(settings: Settings) -> dict[str, Any]:
+def make_faust_options(settings: Settings) -> dict[str, Any]:
     """Return the options with which ``faust.App(**options)`` runs on this transport.
 
     Faust declares no topics, so they must exist before a worker starts.
@@ -80,8 +80,8 @@ def faust_options(settings: Settings) -> dict[str, Any]:
     rebalance = max(60.0, settings.session_timeout)
     return {
         "id": settings.group,
-        "broker": broker_urls(settings.brokers),
-        "broker_credentials": faust_credentials(settings),
+        "broker": parse_brokers(settings.brokers),
+        "broker_credentials": make_faust_credentials(settings),
         "agent_supervisor": CrashingSupervisor,  # an agent's error ends the worker, exit code 1
         "broker_commit_interval": settings.commit_interval,
         "broker_heartbeat_interval": min(1.0, settings.session_timeout / 3),  # notices handovers
@@ -112,7 +112,7 @@ class NoTables(TableManager):
         await self.recovery.start()
 
 
-def batch_topic(app: faust.App, *names: str) -> TopicT:
+def make_batch_topic(app: faust.App, *names: str) -> TopicT:
     """Return the channel of an agent that reads the batches of all topics in ``names``."""
     return app.topic(
         *names, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
@@ -147,7 +147,7 @@ class BatchApp(faust.App):
     again; one that lingers keeps its partitions from all other workers.
     """
 
-    #: What commits carry as their metadata: whose they are.
+    #: The id of the deployment, which commits carry as their metadata.
     deployment_id = ""
     #: Seconds for which no broker may answer.
     retry_seconds = 60.0
@@ -191,7 +191,7 @@ class BatchApp(faust.App):
         return None
 
     def rebalance(self) -> AbstractContextManager[None]:
-        """What holds while partitions are being assigned; to be overridden."""
+        """Return a context that is held while partitions are assigned; to be overridden."""
         return nullcontext()
 
     async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 #: Milliseconds for which a broker may hold back a fetch that finds nothing. Only one fetch of a
 #: broker is under way at a time, and it leaves out partitions whose records are still being
-#: consumed: these would run dry while it waits for news of the quiet ones.
+#: consumed: these would run empty while it waits for new records of the idle ones.
 FETCH_WAIT_MS: Final = 100
 
 
@@ -75,7 +75,7 @@ class FetchGate:
         self._waiting -= 1
 
     def _gated_actions(self, assignment: Assignment) -> tuple[Any, ...]:
-        """The requests of each node, as aiokafka makes them; none while nothing is waited for.
+        """Return aiokafka's requests of each node; none while nothing is waited for.
 
         Where a partition begins is always asked: code that needs it may wait for nothing else.
         """
@@ -142,7 +142,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         with suppress(asyncio.CancelledError):
             await super().on_thread_stop()
 
-    def silence(self) -> float:
+    def compute_silence(self) -> float:
         """Return the seconds since any broker has answered anything."""
         answered = [self._answered, *(conn._last_action for conn in self._connections())]  # noqa: SLF001
         self._answered = max(answered)
@@ -236,7 +236,7 @@ def _read_from_beginning(consumer: AIOKafkaConsumer, tp: TopicPartition) -> None
 
 
 def _read_positions(consumer: AIOKafkaConsumer) -> dict[TP, int]:
-    """Where each assigned partition is read next; one without a position is left out."""
+    """Return where each assigned partition is read next; those without a position are left out."""
     subscription = consumer._subscription.subscription  # noqa: SLF001  # the public way awaits
     if subscription is None or subscription.assignment is None:
         return {}

@@ -1,4 +1,4 @@
-"""The workers' consumer group, seen from outside: its commits, its members, and whose they are.
+"""The workers' consumer group, seen from outside: its commits, its members, its deployments.
 
 A worker's commits carry the id of its deployment as their metadata, and its connection has it in
 its client id. Commits of older versions, and offsets that an operator has reset, carry nothing.
@@ -38,7 +38,7 @@ class GroupState(NamedTuple):
     members: int
 
 
-def client_id_of(deployment: str) -> str:
+def make_client_id(deployment: str) -> str:
     """Return the client id of the workers of a deployment."""
     return f"{_CLIENT}{deployment}"
 

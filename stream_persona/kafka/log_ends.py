@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 from stream_persona.errors import UnavailableError
 from stream_persona.kafka.range_reader import RangeReader
-from stream_persona.kafka.topics import ask, partition_counts
+from stream_persona.kafka.topics import ask, load_partition_counts
 from stream_persona.retrying import retry_until
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class LogEndFinder:
             reader = RangeReader(self._settings, patience=self._settings.retry_seconds)
             await reader.start()
             self._reader = reader
-        return await self._reader.ends(partitions)
+        return await self._reader.load_ends(partitions)
 
     async def _select_existing(
         self, partitions: Collection[TopicPartition]
@@ -84,7 +84,7 @@ class LogEndFinder:
             async def count(admin: AIOKafkaAdminClient) -> dict[str, int]:
                 # Asked for all topics, no broker makes one; asked for one that is missing, some do.
                 existing = names.intersection(await admin.list_topics()) | own.keys()
-                return await partition_counts(admin, sorted(existing), 0.0)
+                return await load_partition_counts(admin, sorted(existing), 0.0)
 
             self._counts = await ask(self._settings, count)
             known = own | self._counts

@@ -25,9 +25,9 @@ from stream_persona.kafka.arrivals import BY_BROKER, EventReader
 from stream_persona.kafka.log_ends import LogEndFinder
 from stream_persona.kafka.mapped_reroutes import drop_mapped
 from stream_persona.kafka.origins import Origins, is_mapped
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.kafka.range_reader import RangeReader
-from stream_persona.kafka.router import HistoryRouter
+from stream_persona.kafka.router import RereadRouter
 from stream_persona.pipeline.process import Delivery
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class EventLog(Protocol):
     """The port."""
 
     async def read(self, wanted: Mapping[str, LateDeletion]) -> dict[str, list[Delivery]]:
-        """Of each customer, what was applied of events newer than the deletion, and perhaps more.
+        """Read what was applied of each customer's events newer than the deletion, perhaps more.
 
         Each input's deliveries are in the order of its offsets.
 
@@ -64,7 +64,7 @@ class EventLog(Protocol):
         ...
 
     async def read_whole(self, homes: Mapping[str, int]) -> WholeHistory:
-        """All that there is of some customers, given their partitions.
+        """Read everything of some customers, given their partitions.
 
         Raises:
             UnavailableError: the broker did not give it.
@@ -72,7 +72,7 @@ class EventLog(Protocol):
         ...
 
     async def find_ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        """The end of each partition of an input topic; those that do not exist are left out.
+        """Find the end of each partition of an input topic; those that do not exist are left out.
 
         Raises:
             UnavailableError: the broker did not give them.
@@ -106,11 +106,11 @@ class KafkaEventLog:
         self._settings = settings
         self._ends = LogEndFinder(settings)
         self._nobody = NobodyIds(settings.nobody)
-        self._router = HistoryRouter(settings, taxonomy, now=now)
+        self._router = RereadRouter(settings, taxonomy, now=now)
         self._reader = EventReader(taxonomy, now, self._nobody)
 
     async def read(self, wanted: Mapping[str, LateDeletion]) -> dict[str, list[Delivery]]:
-        """One pass over each partition that any of the customers' events came in on."""
+        """Read, in one pass, each partition that any of the customers' events came in on."""
         found: dict[str, list[Delivery]] = {name: [] for name in wanted}
         settings = self._settings
         try:
@@ -128,12 +128,12 @@ class KafkaEventLog:
         return {name: drop_mapped(each, topics) for name, each in found.items()}
 
     async def read_whole(self, homes: Mapping[str, int]) -> WholeHistory:
-        """One pass over each of the partitions, from their beginnings to their ends."""
+        """Read, in one pass, each of the partitions from beginning to end."""
         origins = Origins(self._settings, self)
         return await whole_log.read_whole(self._settings, self._router, homes, origins)
 
     async def load_deletions(self, partition: int, starts: Mapping[str, int]) -> list[Delivery]:
-        """One pass over the topics that may hold deletions, up to their ends."""
+        """Read, in one pass, the topics that may hold deletions, up to their ends."""
         settings = self._settings
         topics = [settings.topic_deletions, settings.topic_reroutes]
         ranges = {topic: range(starts.get(topic, 0), sys.maxsize) for topic in topics}
@@ -146,7 +146,7 @@ class KafkaEventLog:
         return [delivery for delivery in once if delivery.kind == DELETION]
 
     async def find_customers(self, partition: int, ranges: Mapping[str, range]) -> set[str]:
-        """One pass over the ranges, as far as the logs still hold them."""
+        """Read, in one pass, the ranges as far as the logs still hold them."""
         known = {*self._settings.input_topics, self._settings.topic_reroutes}
         wanted = {topic: offsets for topic, offsets in ranges.items() if topic in known}
         found = set[str]()
@@ -165,7 +165,7 @@ class KafkaEventLog:
             async with RangeReader(
                 settings, patience=settings.retry_seconds, skip_expired=True
             ) as reader:
-                held = await reader.bounds(wanted)
+                held = await reader.load_bounds(wanted)
                 reader.begin(
                     {
                         tp: range(max(own.start, held[tp].start), min(own.stop, held[tp].stop))
@@ -179,7 +179,7 @@ class KafkaEventLog:
             raise UnavailableError(message) from error
 
     async def find_ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        """Asked over one connection, which is made for the first reroute."""
+        """Find them over one connection, which is made for the first reroute."""
         return await self._ends.find(partitions)
 
     async def close(self) -> None:
@@ -189,21 +189,21 @@ class KafkaEventLog:
     async def _find_ranges(
         self, reader: RangeReader, wanted: Mapping[str, LateDeletion]
     ) -> dict[TopicPartition, range]:
-        """Of each partition, the offsets from the first deletion's time to the last one applied.
+        """Find each partition's offsets from the first deletion's time to the last one applied.
 
         What a deletion leaves arrived later than it reaches. A log that does not hold arrivals
         cannot be searched by them: all of it is read.
         """
         ends = self._find_ends(wanted)
         since = min(late_deletions.since for late_deletions in wanted.values())
-        held = await reader.bounds(ends)
+        held = await reader.load_bounds(ends)
         dated = await _find_dated(reader, held)
         starts = {tp: held[tp].start for tp in ends.keys() - dated}
         reroutes = {tp for tp in dated if tp.topic == self._settings.topic_reroutes}
         if dated - reroutes:
-            starts |= await reader.offsets_at(since, dated - reroutes)
+            starts |= await reader.find_offsets_at(since, dated - reroutes)
         if reroutes:  # of events that may have come without an arrival, and ahead of the clock
-            starts |= await reader.offsets_at(since - self._reader.ahead_ms, reroutes)
+            starts |= await reader.find_offsets_at(since - self._reader.ahead_ms, reroutes)
         ends |= {tp: held[tp].stop for tp in ends if tp.topic == self._settings.topic_reroutes}
         ranges = {tp: range(start, ends[tp]) for tp, start in starts.items()}
         for tp, offsets in ranges.items():
@@ -212,7 +212,7 @@ class KafkaEventLog:
         return ranges
 
     def _find_ends(self, wanted: Mapping[str, LateDeletion]) -> dict[TopicPartition, int]:
-        """Up to which offset anything was applied to any of the customers' records.
+        """Find the offset up to which anything was applied to any of the customers' records.
 
         Where some came of sources, all reroutes to their homes are read: mapped events are there.
         """
@@ -220,7 +220,7 @@ class KafkaEventLog:
         for customer, late_deletions in wanted.items():
             for source, end in late_deletions.positions.items():
                 if is_of_source(source):
-                    home = home_partition(customer, settings.partitions)
+                    home = find_home_partition(customer, settings.partitions)
                     ends[TopicPartition(settings.topic_reroutes, home)] = 0
                 elif not is_of_file(source):
                     topic = settings.input_topics[source >> 16]
@@ -267,7 +267,7 @@ async def _find_dated(
 
 
 def _find_customer(raw: ConsumerRecord) -> str | None:
-    """The customer of a message, if it names one; whether it can be read is not looked at."""
+    """Find the customer of a message, if it names one; it need not be readable otherwise."""
     try:
         content = orjson.loads(raw.value or b"null")
     except orjson.JSONDecodeError:

@@ -25,10 +25,10 @@ import msgspec
 from stream_persona.domain import events
 from stream_persona.domain.inputs import (
     MOST_EVENTS,
+    find_offset,
     is_of_source,
-    is_own,
-    offset_of,
-    partition_of_source,
+    is_own_topic,
+    number_source_partition,
     place_events,
 )
 from stream_persona.domain.message_size import MAX_BYTES
@@ -107,7 +107,7 @@ def read_reroute(raw: ConsumerRecord) -> MappedEvents:
 
 
 def drop_mapped(deliveries: Iterable[Delivery], topics: Sequence[str]) -> list[Delivery]:
-    """Return each event once, as it came first, and of what was mapped the mapped ones alone.
+    """Drop repeated events, and originals whose mapped events are among the deliveries.
 
     ``topics`` are our own inputs: one of them may be, or have been, a source as well.
     """
@@ -115,15 +115,15 @@ def drop_mapped(deliveries: Iterable[Delivery], topics: Sequence[str]) -> list[D
     for each in deliveries:
         found.setdefault((each.source, each.offset), each)
     mapped = {
-        (each.partition, offset_of(each.offset)) for each in found.values()
+        (each.partition, find_offset(each.offset)) for each in found.values()
         if is_of_source(each.source)
     }  # fmt: skip
     if not mapped:
         return list(found.values())
     return [
         each for (source, offset), each in found.items()
-        if not is_own(source)
-        or (partition_of_source(topics[each.kind], each.partition), offset) not in mapped
+        if not is_own_topic(source)
+        or (number_source_partition(topics[each.kind], each.partition), offset) not in mapped
     ]  # fmt: skip
 
 
@@ -135,7 +135,7 @@ def deliver_mapped(held: MappedEvents, taxonomy: Taxonomy, nobody: NobodyIds) ->
     """
     origin = held.origin
     arrived = origin.arrived if origin.arrived >= 0 else None
-    partition = partition_of_source(origin.topic, origin.partition)
+    partition = number_source_partition(origin.topic, origin.partition)
     places = place_events(origin.offset, (kind for kind, _ in held.events))
     found = []
     for (kind, value), place in zip(held.events, places, strict=True):

@@ -156,7 +156,7 @@ class Origins:
             if offset >= self._ends.get(log, 0):
                 beyond.add(log)
         if beyond:
-            asked = {TopicPartition(self._topic_of(log), p): (log, p) for log, p in beyond}
+            asked = {TopicPartition(self._find_topic(log), p): (log, p) for log, p in beyond}
             found = await self._log.find_ends(asked)
             self._ends |= {asked[tp]: end for tp, end in found.items()}
         return self._ends
@@ -169,7 +169,7 @@ class Origins:
         origin = parse_origin(raw, self._kinds)
         return (origin.kind, origin.partition), origin.offset
 
-    def _topic_of(self, log: int | str) -> str:
+    def _find_topic(self, log: int | str) -> str:
         return self._topics[log] if isinstance(log, int) else log
 
 

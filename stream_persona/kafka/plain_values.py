@@ -49,7 +49,7 @@ def _convert(value: object) -> Any:  # noqa: ANN401 - a number or a text
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Decimal):
-        return plain_decimal(value)
+        return convert_decimal(value)
     if isinstance(value, bytes | bytearray):
         return base64.b64encode(value).decode()
     if isinstance(value, datetime):
@@ -62,10 +62,10 @@ def _convert(value: object) -> Any:  # noqa: ANN401 - a number or a text
     raise DecodeError("wrong_format", f"a value of type {type(value).__name__} has no JSON")
 
 
-def plain_decimal(value: Decimal) -> int | float | str:
+def convert_decimal(value: Decimal) -> int | float | str:
     """Return a decimal as a number.
 
-    >>> plain_decimal(Decimal("12.50")), plain_decimal(Decimal("90071992547409930"))
+    >>> convert_decimal(Decimal("12.50")), convert_decimal(Decimal("90071992547409930"))
     (12.5, 90071992547409930)
     """
     if not value.is_finite():

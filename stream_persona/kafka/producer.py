@@ -74,7 +74,7 @@ class Epochs(TransactionManager):  # type: ignore[misc]  # aiokafka has no types
         return int(self._asked.epoch)
 
 
-def with_epochs(epochs: Epochs, **options: Any) -> AIOKafkaProducer:  # noqa: ANN401 - as aiokafka's
+def make_producer_with_epochs(epochs: Epochs, **options: Any) -> AIOKafkaProducer:  # noqa: ANN401 - as aiokafka's
     """Make an idempotent producer that sends to each partition under its own epoch.
 
     One for all partitions: their batches share a request, where a producer for each of them would
@@ -86,7 +86,7 @@ def with_epochs(epochs: Epochs, **options: Any) -> AIOKafkaProducer:  # noqa: AN
     return producer
 
 
-def epoch_of(claimant: AIOKafkaProducer) -> PidAndEpoch:
+def get_epoch(claimant: AIOKafkaProducer) -> PidAndEpoch:
     """Return the id and the epoch that a started transactional producer was given."""
     return claimant._txn_manager._pid_and_epoch  # noqa: SLF001
 

@@ -22,7 +22,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError as ProtobufError
 
 from stream_persona.errors import DecodeError
-from stream_persona.kafka.plain_values import make_plain, plain_decimal
+from stream_persona.kafka.plain_values import convert_decimal, make_plain
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -195,4 +195,4 @@ def _as_decimal(message: Any) -> int | float | str:  # noqa: ANN401 - a generate
     if len(message.value) > _DECIMAL_BYTES or abs(message.scale) > _DECIMAL_SCALE:
         raise DecodeError("wrong_format", "a decimal is too long to be a number")
     unscaled = int.from_bytes(message.value, "big", signed=True)
-    return plain_decimal(Decimal(f"{unscaled}E{-message.scale}"))
+    return convert_decimal(Decimal(f"{unscaled}E{-message.scale}"))

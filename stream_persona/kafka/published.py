@@ -34,7 +34,7 @@ async def load_published(settings: Settings, partition: int, start: int | None) 
     at, last = TopicPartition(settings.topic_changes, partition), dict[str, bytes | None]()
     try:
         async with RangeReader(settings, patience=settings.retry_seconds) as reader:
-            held = (await reader.bounds([at]))[at]
+            held = (await reader.load_bounds([at]))[at]
             if start is not None:
                 first = start if held.start <= start <= held.stop else held.start
                 reader.begin({at: range(first, held.stop)})

@@ -27,14 +27,14 @@ from stream_persona.kafka.producer import (
     Message,
     begin_sending,
     begin_transaction_at,
-    epoch_of,
     find_end,
+    get_epoch,
+    make_producer_with_epochs,
     pack_batches,
     send_all,
-    with_epochs,
 )
 from stream_persona.kafka.published import Published, load_published
-from stream_persona.kafka.refusals import explaining
+from stream_persona.kafka.refusals import explain_missing_right
 from stream_persona.retrying import retry_until
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Publisher(Protocol):
 
 
 class KafkaPublisher:
-    """The real one; start it before use, stop it after."""
+    """Publishes to Kafka; start it before use, stop it after."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -116,7 +116,7 @@ class KafkaPublisher:
         # to that partition, as out of order. A message that comes twice does no harm here.
         self._producer = AIOKafkaProducer(**self._make_options())
         self._epochs = Epochs()
-        self._changes = with_epochs(
+        self._changes = make_producer_with_epochs(
             self._epochs, max_batch_size=_BATCH_BYTES, **self._make_options()
         )
         self._fenced: set[int] = set()
@@ -133,8 +133,8 @@ class KafkaPublisher:
             UnavailableError: no broker answered in ``retry_seconds``.
         """
         try:
-            await self._patiently(lambda: start_client(self._producer, self._settings))
-            await self._patiently(lambda: start_client(self._changes, self._settings))
+            await self._retry_while_away(lambda: start_client(self._producer, self._settings))
+            await self._retry_while_away(lambda: start_client(self._changes, self._settings))
         except (UnavailableError, TopologyError):
             await self.stop()
             raise
@@ -147,7 +147,7 @@ class KafkaPublisher:
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Send all, in order per key; a dead letter that is too large goes without some parts."""
-        with explaining(self._settings, "Write"):
+        with explain_missing_right(self._settings, "Write"):
             too_large = await _send(self._producer, messages)
         topics = {message.topic for message in too_large}
         if topics - {self._settings.topic_dead_letters}:
@@ -162,7 +162,7 @@ class KafkaPublisher:
         Each time alone: it may have been refused because of others in its batch.
         """
         for shortened in (letter, *letters.shorten(letter)):
-            with explaining(self._settings, "Write"):
+            with explain_missing_right(self._settings, "Write"):
                 if not await _send(self._producer, [shortened]):
                     return
         raise UnavailableError(
@@ -179,8 +179,8 @@ class KafkaPublisher:
         await self.release([partition])
         at = TopicPartition(self._settings.topic_changes, partition)
         async with self._sending[partition], self._fencing:
-            await self._patiently(self._changes.flush)
-            epoch = await self._patiently(lambda: self._fence(at, changes, still_owns))
+            await self._retry_while_away(self._changes.flush)
+            epoch = await self._retry_while_away(lambda: self._fence(at, changes, still_owns))
             self._epochs.begin(at, epoch)
             self._fenced.add(partition)
 
@@ -194,7 +194,7 @@ class KafkaPublisher:
                 raise FencedError(partition)
             batches = pack_batches(self._changes, keyed)
             try:
-                with explaining(self._settings, "Write"):
+                with explain_missing_right(self._settings, "Write"):
                     ends = await send_all(
                         self._changes.send_batch(batch, topic, partition=partition)
                         for batch in batches
@@ -218,7 +218,7 @@ class KafkaPublisher:
     ) -> PidAndEpoch:
         """Return the partition's newest epoch, once the log has a marker of it."""
         messages = [Message(at.topic, name.encode(), v, (), at.partition) for name, v in changes]
-        async with self._claimant(at.partition) as claimant:
+        async with self._get_claimant(at.partition) as claimant:
             if not await still_owns():
                 raise FencedError(at.partition)
             # A worker that claims it from now on aborts this transaction, or comes after it.
@@ -226,10 +226,10 @@ class KafkaPublisher:
             await _send(claimant, messages)
             await claimant.commit_transaction()
         # The next epoch is given out only after the markers of the last one have been written.
-        async with self._claimant(at.partition) as claimant:
-            return epoch_of(claimant)
+        async with self._get_claimant(at.partition) as claimant:
+            return get_epoch(claimant)
 
-    def _claimant(self, partition: int) -> AIOKafkaProducer:
+    def _get_claimant(self, partition: int) -> AIOKafkaProducer:
         return AIOKafkaProducer(
             enable_idempotence=True,
             transactional_id=f"{self._settings.group}-changes-{partition}",
@@ -246,13 +246,13 @@ class KafkaPublisher:
             "request_timeout_ms": round(1_000 * min(self._seconds, 30.0)),
         }
 
-    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _retry_while_away(self, call: Callable[[], Awaitable[T]]) -> T:
         """Return the call's result, tried again with backoff while the broker is away."""
         deadline = asyncio.get_running_loop().time() + self._seconds
 
         async def call_in_time() -> T:
             async with asyncio.timeout_at(deadline):
-                with explaining(self._settings, "Write"):
+                with explain_missing_right(self._settings, "Write"):
                     return await call()
 
         try:

@@ -17,8 +17,8 @@ from aiokafka.errors import KafkaError
 from stream_persona.errors import UnavailableError
 from stream_persona.kafka.batches import unpack_whatever_comes
 from stream_persona.kafka.connection import connection_options, start_client
-from stream_persona.kafka.refusals import explaining
-from stream_persona.kafka.rights import refuse
+from stream_persona.kafka.refusals import explain_missing_right
+from stream_persona.kafka.rights import make_missing_rights_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping
@@ -89,19 +89,21 @@ class RangeReader:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    async def topics(self) -> set[str]:
-        """The topics of the cluster. No broker creates one because of this."""
+    async def list_topics(self) -> set[str]:
+        """Return the topics of the cluster. No broker creates one because of this."""
         return set(await self._consumer.topics())
 
-    async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, range]:
-        """The offsets that each log holds: from its first one to the end of what is committed."""
+    async def load_bounds(
+        self, partitions: Collection[TopicPartition]
+    ) -> dict[TopicPartition, range]:
+        """Load the offsets that each log holds: from its first to the end of what is committed."""
         await self._refuse_hidden(partitions)
         first = await self._consumer.beginning_offsets(list(partitions))
         ends = await self._consumer.end_offsets(list(partitions))
         return {tp: range(first[tp], ends[tp]) for tp in partitions}
 
-    async def ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        """The ends of what is committed in each log; all of them must exist."""
+    async def load_ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """Load the ends of what is committed in each log; all of them must exist."""
         await self._refuse_hidden(partitions)
         found: dict[TopicPartition, int] = await self._consumer.end_offsets(list(partitions))
         return found
@@ -119,18 +121,20 @@ class RangeReader:
             client.add_topic(name)
         await client.force_metadata_update()
         if hidden := names & client.cluster.unauthorized_topics:
-            raise refuse(self._settings, [f"Read on topic {name}" for name in sorted(hidden)])
+            raise make_missing_rights_error(
+                self._settings, [f"Read on topic {name}" for name in sorted(hidden)]
+            )
 
-    async def offsets_at(
+    async def find_offsets_at(
         self, time_ms: int, partitions: Collection[TopicPartition]
     ) -> dict[TopicPartition, int]:
-        """The first offset that arrived at a time or later, of partitions that have one."""
+        """Find the first offset that arrived at a time or later, of partitions that have one."""
         found = await self._consumer.offsets_for_times(dict.fromkeys(partitions, time_ms))
         return {tp: at.offset for tp, at in found.items() if at is not None}
 
     def begin(self, ranges: Mapping[TopicPartition, range]) -> None:
         """Fetch these ranges from now on, and nothing else."""
-        self.rest()
+        self.stop_fetching()
         self.unread = {tp: offsets for tp, offsets in ranges.items() if offsets}
         if not self.unread:
             return
@@ -138,7 +142,7 @@ class RangeReader:
         for tp, offsets in self.unread.items():
             self._consumer.seek(tp, offsets.start)
 
-    def rest(self) -> None:
+    def stop_fetching(self) -> None:
         """Give up what has not been read: fetch nothing more, and drop what was fetched ahead."""
         for tp, offsets in self.unread.items():
             self._consumer.pause(tp)
@@ -159,7 +163,7 @@ class RangeReader:
         deadline = loop.time() + self._patience
         while wanted := [tp for tp in partitions or self.unread if tp in self.unread]:
             ends = {tp: self.unread[tp].stop for tp in wanted}
-            with explaining(self._settings, "Read"):
+            with explain_missing_right(self._settings, "Read"):
                 batches = await self._consumer.getmany(*wanted, timeout_ms=self._poll_ms)
             moved = await self._advance(wanted)
             if not moved and loop.time() > deadline:

@@ -11,7 +11,7 @@ from aiokafka import errors as kafka
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from stream_persona.errors import SettingsError, UnavailableError
-from stream_persona.kafka.rights import refuse
+from stream_persona.kafka.rights import make_missing_rights_error
 
 if TYPE_CHECKING:
     from aiokafka.admin import AIOKafkaAdminClient
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: Refusals that no waiting will change: the setting that each is about, and what to do.
-_LASTING: Final[dict[type[kafka.KafkaError], tuple[str, str]]] = {
+_PERMANENT: Final[dict[type[kafka.KafkaError], tuple[str, str]]] = {
     kafka.InvalidSessionTimeoutError: (
         "session_timeout",
         "keep to the broker's group.min.session.timeout.ms and group.max.session.timeout.ms",
@@ -45,7 +45,7 @@ RIGHTS: Final[dict[type[kafka.KafkaError], str]] = {
 
 def explain_refusal(error: kafka.KafkaError, settings: Settings) -> StreamPersonaError:
     """Return the error of ours that says what a refusal of the broker's means."""
-    for kind, (setting, remedy) in _LASTING.items():
+    for kind, (setting, remedy) in _PERMANENT.items():
         if isinstance(error, kind):
             given = getattr(settings, setting)
             return SettingsError(f"STREAM_PERSONA_{setting.upper()}: {remedy} (got {given!r})")
@@ -60,7 +60,7 @@ def explain_right(error: kafka.KafkaError, settings: Settings, operation: str) -
     named = _name_resources(error, kind, settings)
     if kind in {"transactional id", "the cluster"}:
         operation = "Write" if kind == "transactional id" else "IdempotentWrite or Create"
-    return refuse(
+    return make_missing_rights_error(
         settings, [f"{operation} on {kind}{f' {name}' if name else ''}" for name in named]
     )
 
@@ -78,7 +78,7 @@ def _name_resources(error: kafka.KafkaError, kind: str, settings: Settings) -> l
 
 
 @contextmanager
-def explaining(settings: Settings, operation: str) -> Iterator[None]:
+def explain_missing_right(settings: Settings, operation: str) -> Iterator[None]:
     """Raise our error in place of one for want of a right, which no waiting gives.
 
     Raises:

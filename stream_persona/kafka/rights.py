@@ -1,6 +1,6 @@
 """What a login may do at Kafka: asked at the start, so that all that is missing is named at once.
 
-Brokers say with a topic, and with a group, which operations they allow to who asks. Rights on
+With a topic, and with a group, brokers list the operations that they allow the caller. Rights on
 transactional ids can't be asked for: a refusal is explained when it comes (``refusals``).
 """
 
@@ -14,8 +14,8 @@ from aiokafka.errors import IncompatibleBrokerVersion
 from aiokafka.errors import TopicAuthorizationFailedError as TopicRefused
 
 from stream_persona.errors import TopologyError
-from stream_persona.kafka.connection import login_of
-from stream_persona.kafka.topic_ids import TopicFacts, load_facts
+from stream_persona.kafka.connection import describe_login
+from stream_persona.kafka.topic_ids import TopicMetadata, load_facts
 
 if TYPE_CHECKING:
     from aiokafka.admin import AIOKafkaAdminClient
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 #: Kafka's numbers of operations.
 _NUMBERS: Final = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8, "DescribeConfigs": 10}
-#: What a broker that does not say sends in place of operations.
+#: Sent in place of operations by a broker that does not list them.
 _UNSAID: Final = -(2**31)
 _TABLE: Final = "deploy/README.md lists what each process needs"
 
 Rights = Mapping[str, Collection[str]]
 
 
-def rights_of_worker(settings: Settings) -> dict[str, set[str]]:
+def list_worker_rights(settings: Settings) -> dict[str, set[str]]:
     """Return what a worker does with each topic."""
     inputs = {topic: {"Read", "DescribeConfigs"} for topic in settings.input_topics}
     return inputs | {
@@ -41,7 +41,7 @@ def rights_of_worker(settings: Settings) -> dict[str, set[str]]:
     }
 
 
-def rights_of_api(settings: Settings) -> dict[str, set[str]]:
+def list_api_rights(settings: Settings) -> dict[str, set[str]]:
     """Return what the API does with each topic."""
     read = (*settings.input_topics[:3], settings.topic_reroutes, settings.topic_changes)
     return {topic: {"Read"} for topic in read} | {
@@ -68,10 +68,10 @@ async def check_rights(
         [f"{group} on group {settings.group}"] if await _lacks(admin, settings, group) else []
     )
     if lacking:
-        raise refuse(settings, lacking)
+        raise make_missing_rights_error(settings, lacking)
 
 
-def _list_lacking(found: TopicFacts, wanted: Collection[str]) -> list[str]:
+def _list_lacking(found: TopicMetadata, wanted: Collection[str]) -> list[str]:
     if found.error == TopicRefused.errno:  # whether there is one or not
         return sorted(wanted)
     if found.error or found.operations == _UNSAID:
@@ -97,9 +97,9 @@ async def _lacks(admin: AIOKafkaAdminClient, settings: Settings, right: str) -> 
     return False
 
 
-def refuse(settings: Settings, lacking: Collection[str]) -> TopologyError:
+def make_missing_rights_error(settings: Settings, lacking: Collection[str]) -> TopologyError:
     """Return the error that names rights which the login lacks."""
     return TopologyError(
-        f"STREAM_PERSONA_KAFKA_USERNAME: Kafka does not let {login_of(settings)} do this: "
+        f"STREAM_PERSONA_KAFKA_USERNAME: Kafka does not let {describe_login(settings)} do this: "
         f"{'; '.join(lacking)}. Add these ACLs; {_TABLE}"
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from stream_persona.clocks import epoch_ms
 from stream_persona.domain import events
 from stream_persona.domain.anomaly import Anomaly
-from stream_persona.domain.events import BEHAVIOURAL, event_time
+from stream_persona.domain.events import BEHAVIOURAL, get_event_time
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import DecodeError
 from stream_persona.kafka import partitioner
@@ -52,7 +52,7 @@ class RoutedBatch:
     more: int = 0
 
     def count_read(self, messages: int) -> int:
-        """Count the events that were read here, of so many messages: not those forwarded."""
+        """Count the events read here, of ``messages`` messages; forwarded ones are left out."""
         return messages - len(self.reroutes) + self.more
 
 
@@ -106,7 +106,7 @@ class MessageRouter:
                 if customer in self._nobody:
                     routed.anomalies[Anomaly.NOBODY] += 1
                     continue
-                at_home = partitioner.home_partition(customer, partitions)
+                at_home = partitioner.find_home_partition(customer, partitions)
             if at_home != raw.partition or raw.topic in self.forwarded:
                 routed.reroutes.append(self._make_reroute(raw, customer, origin, at_home))
                 continue
@@ -125,7 +125,7 @@ class MessageRouter:
 
     def _bound_time(self, kind: int, event: Event, routed: RoutedBatch) -> int:
         """Return the time that counts of an event without an arrival; count a wrong one."""
-        at = event_time(event)
+        at = get_event_time(event)
         bounded = self._reader.bound_time(kind, at)
         if bounded != at:
             routed.anomalies[Anomaly.FUTURE] += 1
@@ -166,7 +166,7 @@ class MessageRouter:
         reroutes = [
             make_reroute(
                 settings.topic_reroutes, settings.group, mapped.origin, own,
-                partitioner.home_partition(customer, settings.partitions),
+                partitioner.find_home_partition(customer, settings.partitions),
             )
             for customer, own in mapped.events.items()
         ]  # fmt: skip
@@ -191,7 +191,7 @@ class MessageRouter:
             check_origin(held.origin, raw, ends)
         deliveries = deliver_mapped(held, self._taxonomy, self._nobody)
         customer = deliveries[0].event.customer_id
-        at_home = partitioner.home_partition(customer, self._settings.partitions)
+        at_home = partitioner.find_home_partition(customer, self._settings.partitions)
         if customer in self._nobody:
             routed.anomalies[Anomaly.NOBODY] += len(deliveries)
         elif at_home != raw.partition:
@@ -229,7 +229,7 @@ class MessageRouter:
         return Message(self._settings.topic_reroutes, customer.encode(), raw.value, headers, home)
 
 
-class HistoryRouter(MessageRouter):
+class RereadRouter(MessageRouter):
     """Routes what was read before, as it was mapped then: mapped events are among the reroutes.
 
     Of a topic of ours that is a source as well, no message says whether it was mapped when it came.

@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from stream_persona.domain.events import Assignment, Deletion
 from stream_persona.errors import TopologyError, UnavailableError
 from stream_persona.kafka.connection import connection_options, start_client
-from stream_persona.kafka.topics import ask, partition_counts
+from stream_persona.kafka.topics import ask, load_partition_counts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Sequence
@@ -64,7 +64,7 @@ class Outgoing(NamedTuple):
         return self.made or ((self.topic, self.customer),)
 
 
-def command_of(event: Event) -> Command | None:
+def find_command(event: Event) -> Command | None:
     """Return the command that an event is, of which there must be a trace; None for behaviour."""
     if isinstance(event, Assignment):
         return Command("assignment", event.assignment_id)
@@ -82,7 +82,7 @@ def note_nothing(message: Outgoing, is_confirmed: bool) -> None:  # noqa: FBT001
 
 
 @dataclass(slots=True)
-class Receipt:
+class SendCounts:
     """How many messages of a file were sent, and how many the broker has confirmed.
 
     Of all rows up to ``last_confirmed_line``, whatever was to be sent is confirmed.
@@ -128,7 +128,7 @@ async def check_topics(settings: Settings, topics: Collection[str]) -> None:
         TopologyError: one is missing, or has fewer partitions than the deployment.
         UnavailableError: no broker answers.
     """
-    found = await ask(settings, lambda admin: partition_counts(admin, [*topics], 0.0))
+    found = await ask(settings, lambda admin: load_partition_counts(admin, [*topics], 0.0))
     for topic in topics:
         count = found.get(topic, 0)
         if not count:
@@ -180,7 +180,7 @@ class FileSender:
         with suppress(TimeoutError):  # it would try for ever to send what is left
             await asyncio.wait_for(self._producer.stop(), _LEAVE)
 
-    async def send(self, messages: Sequence[Outgoing], receipt: Receipt) -> None:
+    async def send(self, messages: Sequence[Outgoing], receipt: SendCounts) -> None:
         """Send messages in order, wait until the broker has them all, and count in ``receipt``.
 
         Raises:
@@ -238,7 +238,7 @@ def _explain(message: Outgoing, error: BaseException) -> UnavailableError:
 
 
 def count_confirmed(
-    messages: Sequence[Outgoing], sending: Sequence[asyncio.Future[Any]], receipt: Receipt
+    messages: Sequence[Outgoing], sending: Sequence[asyncio.Future[Any]], receipt: SendCounts
 ) -> list[bool]:
     """Count what was confirmed, and up to which line all was; return it for each one sent."""
     confirmed = [end.done() and not end.cancelled() and end.exception() is None for end in sending]

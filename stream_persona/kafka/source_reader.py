@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from stream_persona.domain import events
 from stream_persona.domain.anomaly import Anomaly
-from stream_persona.domain.events import ASSIGNMENT, decode_for_taxonomy, event_time
+from stream_persona.domain.events import ASSIGNMENT, decode_for_taxonomy, get_event_time
 from stream_persona.domain.mapping.cloudevents import make_envelope
 from stream_persona.domain.mapping.configured import load_sources
 from stream_persona.domain.mapping.documents import decode_document, map_document
@@ -83,7 +83,7 @@ class SourceReader:
             DecodeError: it cannot be read.
         """
         document = self.decode(raw)
-        sources = self._sources.of_topic(raw.topic) if self._sources else ()
+        sources = self._sources.list_for_topic(raw.topic) if self._sources else ()
         # Where the broker does not say when it arrived, its producer's time of sending stands in.
         sent = int(raw.timestamp) if raw.timestamp >= 0 else None
         mapped = map_document(sources, document, self._nobody, sent)
@@ -104,7 +104,7 @@ class SourceReader:
         if kind == ASSIGNMENT:  # which is checked against the taxonomy
             event = decode_for_taxonomy(kind, events.encode(event), self._taxonomy, self._nobody)
         if message.origin.arrived < 0:
-            self._reader.bound_time(kind, event_time(event))
+            self._reader.bound_time(kind, get_event_time(event))
         message.events.setdefault(event.customer_id, []).append((kind, event))
 
     def decode(self, raw: ConsumerRecord) -> object:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from stream_persona.domain.inputs import PARTITIONS_END
 from stream_persona.domain.mapping.configured import load_sources
 from stream_persona.errors import SettingsError, TopologyError
-from stream_persona.kafka.topics import partition_counts
+from stream_persona.kafka.topics import load_partition_counts
 
 if TYPE_CHECKING:
     from aiokafka.admin import AIOKafkaAdminClient
@@ -57,7 +57,7 @@ async def count_source_partitions(
             f"topic {missing[0]} of STREAM_PERSONA_SOURCES does not exist: correct its name, or "
             "create it; sources are other people's topics, and none is made here"
         )
-    counts = await partition_counts(admin, list(topics), 0.0)
+    counts = await load_partition_counts(admin, list(topics), 0.0)
     for topic in topics:
         if not 0 < counts.get(topic, 0) <= PARTITIONS_END:
             raise TopologyError(

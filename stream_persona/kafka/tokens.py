@@ -23,7 +23,7 @@ from urllib.parse import quote_plus, urlencode
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import KafkaError
 
-from stream_persona.setting_forms import variable
+from stream_persona.setting_forms import name_variable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +60,7 @@ class RefusedTokenError(TokenError):
 
 
 class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka has no types
-    """Gives the token of now. ``clock`` gives seconds that never go back.
+    """Gives a token that is valid now. ``clock`` gives seconds that never go back.
 
     The endpoint's certificate may come from the brokers' ``authorities``, or from the system's.
     """
@@ -153,18 +153,19 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka ha
 
     @property
     def _name(self) -> str:
-        return f"{variable('kafka_token_url')} {self._url.partition('?')[0]}"
+        return f"{name_variable('kafka_token_url')} {self._url.partition('?')[0]}"
 
     def _refuse(self, why: str) -> RefusedTokenError:
         return RefusedTokenError(
-            f"{self._name} gives no token ({why}); correct it, {variable('kafka_username')} or "
-            f"{variable('kafka_password')}"
+            f"{self._name} gives no token ({why}); correct it, "
+            f"{name_variable('kafka_username')} or "
+            f"{name_variable('kafka_password')}"
         )
 
     def _refuse_certificate(self, error: ssl.SSLCertVerificationError) -> RefusedTokenError:
         return RefusedTokenError(
             f"{self._name}: its certificate cannot be verified ({error.verify_message}); name the "
-            f"server as that does, and add its authority to {variable('kafka_ca_file')}"
+            f"server as that does, and add its authority to {name_variable('kafka_ca_file')}"
         )
 
     def _explain_status(self, error: urllib.error.HTTPError) -> RefusedTokenError | TokenError:

@@ -117,7 +117,7 @@ class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]  
         return request_struct_class(topics, False, False, True, {})  # noqa: FBT003 - in order
 
 
-class TopicFacts(NamedTuple):
+class TopicMetadata(NamedTuple):
     """What a broker says of a topic: an error's code, its id, and what this login may do with it.
 
     ``operations`` has a bit for each, by Kafka's numbers of them.
@@ -128,7 +128,7 @@ class TopicFacts(NamedTuple):
     operations: int
 
 
-async def load_facts(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, TopicFacts]:
+async def load_facts(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, TopicMetadata]:
     """Load what a broker says of topics; nothing where it is too old, or the embedded one.
 
     Raises:
@@ -140,12 +140,12 @@ async def load_facts(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[s
     except (NotImplementedError, IncompatibleBrokerVersion):
         return {}
     return {
-        topic: TopicFacts(error, identity, operations)
+        topic: TopicMetadata(error, identity, operations)
         for error, topic, identity, _, _, operations, *_ in answer.topics
     }
 
 
-async def topic_ids(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, str]:
+async def load_topic_ids(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, str]:
     """Return the ids of the topics that exist; of none where the broker has no ids.
 
     Raises:

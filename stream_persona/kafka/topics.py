@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from stream_persona.errors import TopologyError, UnavailableError
 from stream_persona.kafka.connection import connection_options, start_client
-from stream_persona.kafka.refusals import explaining
+from stream_persona.kafka.refusals import explain_missing_right
 from stream_persona.kafka.tokens import TokenError
 from stream_persona.retrying import retry_until
 from stream_persona.settings import Settings
@@ -62,11 +62,11 @@ async def ask(settings: Settings, question: Callable[[AIOKafkaAdminClient], Awai
     async def ask_once() -> T:
         admin = await _connect(settings)
         try:
-            with explaining(settings, "Describe"):
+            with explain_missing_right(settings, "Describe"):
                 return await question(admin)
         except KafkaError as error:
             if not error.retriable:
-                raise _unexpected(settings, error) from error
+                raise _make_unexpected_error(settings, error) from error
             raise
         finally:
             await admin.close()
@@ -75,10 +75,10 @@ async def ask(settings: Settings, question: Callable[[AIOKafkaAdminClient], Awai
     try:
         return await retry_until(deadline, ask_once, on=KafkaError)
     except KafkaError as error:
-        raise _unexpected(settings, error) from error
+        raise _make_unexpected_error(settings, error) from error
 
 
-def _unexpected(settings: Settings, error: KafkaError) -> UnavailableError:
+def _make_unexpected_error(settings: Settings, error: KafkaError) -> UnavailableError:
     return UnavailableError(f"the broker at {settings.brokers} did not answer as expected: {error}")
 
 
@@ -151,7 +151,7 @@ async def check_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> No
     """
     wanted = topics(settings)
     seconds = DEADLINE_SECONDS if settings.declare_topics else 0.0
-    found = await partition_counts(admin, [topic.name for topic in wanted], seconds)
+    found = await load_partition_counts(admin, [topic.name for topic in wanted], seconds)
     for topic in wanted:
         count = found.get(topic.name, 0)
         if not count:
@@ -175,7 +175,7 @@ async def check_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> No
             raise TopologyError(message)
 
 
-async def partition_counts(
+async def load_partition_counts(
     admin: AIOKafkaAdminClient, names: list[str], seconds: float
 ) -> dict[str, int]:
     """Return the partition counts of existing topics; wait for those just created."""

@@ -55,7 +55,7 @@ class WatchedConsumer(driver.Consumer):
         watch = BrokerWatch(app.retry_seconds, app.monotonic())
         while not self.should_stop:
             await self.sleep(min(_LOOK_SECONDS, app.retry_seconds / 4))
-            silence, missing = thread.silence(), thread.find_missing_topics()
+            silence, missing = thread.compute_silence(), thread.find_missing_topics()
             fault = watch.find_fault(
                 app.monotonic(),
                 silence=silence,

@@ -1,4 +1,4 @@
-"""Everything that the topics hold of some customers: what their lost records are made of again.
+"""Reads everything that the topics hold of some customers, to fold their lost records again.
 
 A customer's events are in the home partition of each input topic, and those that came in on another
 one are among the reroutes, and so is what was mapped of a source. What is there twice, since a
@@ -79,13 +79,13 @@ async def _read_events(
     partitions = [TopicPartition(topic, home) for topic in topics for home in {*homes.values()}]
     found: list[Delivery] = []
     ids = [name.encode() for name in homes] if len(homes) <= _MOST_IDS else [b""]
-    reader.begin(await reader.bounds(partitions))
+    reader.begin(await reader.load_bounds(partitions))
     async for batch in reader.read():
         wanted = [raw for raw in batch if _may_name(raw, ids)]
         await router.sources.prepare(wanted)
         routed = router.route(wanted, await origins.find_ends(wanted))
         found += [each for each in routed.deliveries if each.event.customer_id in homes]
-    held = await reader.bounds(partitions)  # as it is now: retention may have been faster
+    held = await reader.load_bounds(partitions)  # as it is now: retention may have been faster
     expired = frozenset(tp.partition for tp in partitions if held[tp].start > 0)
     # Deletions first: what they forget need not be folded.
     once = drop_mapped(found, settings.input_topics)
@@ -99,7 +99,7 @@ async def _read_last_changes(
     """Read the last change that was published of each customer; a tombstone ends them."""
     names, last = {name.encode(): name for name in homes}, dict[str, bytes | None]()
     partitions = [TopicPartition(settings.topic_changes, home) for home in {*homes.values()}]
-    reader.begin(await reader.bounds(partitions))
+    reader.begin(await reader.load_bounds(partitions))
     async for batch in reader.read():
         last |= {names[raw.key]: raw.value for raw in batch if raw.key in names}
     return {name: change for name, change in last.items() if change is not None}

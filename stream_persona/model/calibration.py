@@ -20,7 +20,11 @@ from stream_persona.model.confidence import fit_confidence
 from stream_persona.model.cross_fitting import cross_fit
 from stream_persona.model.estimator import derive_from
 from stream_persona.model.gain_fitting import fit_gains
-from stream_persona.model.naming import conformal_floor, naming_threshold, persona_thresholds
+from stream_persona.model.naming import (
+    find_conformal_floor,
+    find_naming_threshold,
+    find_persona_thresholds,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,15 +56,19 @@ def shrinkage(scores: CrossFit, gains: Gains, log_prior: Floats) -> float:
     c is negligible.
     """
     each = np.arange(len(scores.labels))
-    found = posterior(scores, gains, log_prior)[each, scores.labels]
+    found = compute_posterior(scores, gains, log_prior)[each, scores.labels]
     ratio = np.log(found + 1e-300) - log_prior[scores.labels]
     gained = float((scores.weights * ratio).sum())
     return max(0.0, 1.0 - _OPTIMISM_NATS / gained) if gained > 0 else 0.0
 
 
-def posterior(scores: CrossFit, gains: Gains, log_prior: Floats, scale: float = 1.0) -> Floats:
+def compute_posterior(
+    scores: CrossFit, gains: Gains, log_prior: Floats, scale: float = 1.0
+) -> Floats:
     """Return cross-fitted probabilities, (R, C)."""
-    evidence = gains.bias_at(scores.events) + (gains.at(scores.events) * scores.views).sum(axis=0)
+    evidence = gains.compute_bias(scores.events) + (
+        gains.compute(scores.events) * scores.views
+    ).sum(axis=0)
     logits = log_prior + scale * evidence
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(odds / odds.sum(axis=1, keepdims=True))
@@ -87,7 +95,9 @@ class Calibration:
     candidate_floor: float | None = None
     spread: Spread | None = field(default=None, repr=False, compare=False)
 
-    def weights(self, sums: Stacked, classes: Sequence[Any], prior: Sums | None = None) -> Weights:
+    def derive_weights(
+        self, sums: Stacked, classes: Sequence[Any], prior: Sums | None = None
+    ) -> Weights:
         """Derive the weights of these sums, with this calibration."""
         derived = derive_from(sums, classes, prior, spread=self.spread)
         if self.gains is None or self.evidence_scale is None or self.thresholds is None:
@@ -125,18 +135,18 @@ def fit_calibration(
     scores = cross_fit(known, sums, classes, prior, spread)
     gains = fit_gains(scores, log_prior)
     scale = shrinkage(scores, gains, log_prior)
-    stated = posterior(scores, gains, log_prior, scale)
+    stated = compute_posterior(scores, gains, log_prior, scale)
     step = fit_confidence(stated, scores.events, scores.labels, scores.weights)
     # On whole profiles alone: pseudo-histories are of another mix of sizes than a shop's records.
     whole, labels = scores.whole, scores.labels[scores.whole]
     probabilities = step.apply(stated[whole], scores.events[whole])
-    threshold = naming_threshold(probabilities.max(axis=1), precision)
+    threshold = find_naming_threshold(probabilities.max(axis=1), precision)
     return Calibration(
         gains,
         scale,
         step,
         threshold,
-        persona_thresholds(probabilities, labels, precision, threshold),
-        conformal_floor(probabilities, labels, coverage),
+        find_persona_thresholds(probabilities, labels, precision, threshold),
+        find_conformal_floor(probabilities, labels, coverage),
         spread,
     )

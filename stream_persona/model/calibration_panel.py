@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from stream_persona.domain.features import Profiles
-from stream_persona.domain.log_share import log_share
+from stream_persona.domain.log_share import compute_log_share
 from stream_persona.domain.slots import COARSE_SLOTS
 from stream_persona.model.discriminant import Spread
 
@@ -96,18 +96,18 @@ def _draw(key: int, profile: Profiles) -> Profiles:
         drawn /= part
         for size in sizes:
             left = np.add.reduceat(drawn < size / events, starts, dtype=np.float64)
-            rows.append(_row(slots, left / size))
+            rows.append(_make_row(slots, left / size))
     rows.append((profile.slots, profile.shares))
-    return _stack(rows, np.array([*(_taken_as(size, events) for size in sizes), events]))
+    return _stack(rows, np.array([*(_count_real_events(size, events) for size in sizes), events]))
 
 
-def _taken_as(size: int, events: float) -> float:
-    """The real events that a history thinned to ``size`` of a record's events is taken as."""
+def _count_real_events(size: int, events: float) -> float:
+    """Return the real events as which a history thinned to ``size`` events counts."""
     factor = FIRST_FACTOR if size == 1 else HISTORY_FACTOR
     return factor * size / (1.0 + (factor - 1.0) * size / events)
 
 
-def _row(slots: Ints, shares: Floats) -> tuple[Ints, Floats]:
+def _make_row(slots: Ints, shares: Floats) -> tuple[Ints, Floats]:
     kept = shares > 0
     return np.concatenate(([0], slots[kept])), np.concatenate(([1.0], shares[kept]))
 
@@ -145,6 +145,6 @@ def measure_spread(panel: Sequence[Member], classes: Sequence[Any]) -> Spread | 
     row = np.repeat(np.arange(len(known)), [len(own) for own in tokens])
     slots, column = np.unique(np.concatenate(tokens), return_inverse=True)
     logs = np.zeros((len(known), len(slots)))
-    logs[row, column] = log_share(np.concatenate([p.shares[part] for p, part in parts]))
+    logs[row, column] = compute_log_share(np.concatenate([p.shares[part] for p, part in parts]))
     personas = np.array([list(classes).index(m.label) for m in known])
     return Spread(slots, logs, personas, np.array([m.fold for m in known]))

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from river import base
 
-from stream_persona.domain.binning import canonical_token
+from stream_persona.domain.binning import canonicalize_token
 from stream_persona.domain.features import MAX_EVENTS, SCALE, Profiles
-from stream_persona.domain.slots import COARSE_SLOTS, EVENTS, seed_slots, slot_of
+from stream_persona.domain.slots import COARSE_SLOTS, EVENTS, find_seed_slots, hash_to_slot
 from stream_persona.model.estimator import derive
-from stream_persona.model.statistics import Contribution, Sums, contribution
+from stream_persona.model.statistics import Contribution, Sums, make_contribution
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,11 +46,11 @@ class PersonaClassifier(Sums, base.MiniBatchClassifier):
 
     def learn_one(self, x: Mapping[Any, float], y: Any, **_: Any) -> None:
         """Add one customer."""
-        self.add(contribution(profile_of(x)), y)
+        self.add(make_contribution(make_profile(x)), y)
 
     def unlearn_one(self, x: Mapping[Any, float], y: Any) -> None:
         """Take one customer out again, exactly."""
-        self.add(contribution(profile_of(x)), y, -1)
+        self.add(make_contribution(make_profile(x)), y, -1)
 
     def learn_many(self, X: Any, y: Any) -> None:  # noqa: N803 - River's name
         """Add the customers in the rows of a DataFrame."""
@@ -60,10 +60,10 @@ class PersonaClassifier(Sums, base.MiniBatchClassifier):
     def predict_proba_one(self, x: Mapping[Any, float], **_: Any) -> dict[Any, float]:
         """Return the posterior over the classes seen; empty before the first."""
         if self._weights is None or self._changed:
-            self._weights, self._changed = derive(self, sorted(self.labels(), key=str)), False
+            self._weights, self._changed = derive(self, sorted(self.count_labels(), key=str)), False
         if not self._weights.classes:
             return {}
-        row = self._weights.probabilities(profile_of(x))[0]
+        row = self._weights.predict_probabilities(make_profile(x))[0]
         return dict(zip(self._weights.classes, row.tolist(), strict=True))
 
     def predict_proba_many(self, X: Any) -> Any:  # noqa: N803 - River's name
@@ -72,12 +72,12 @@ class PersonaClassifier(Sums, base.MiniBatchClassifier):
         return type(X)(rows, index=X.index)
 
 
-def profile_of(x: Mapping[Any, float]) -> Profiles:
+def make_profile(x: Mapping[Any, float]) -> Profiles:
     """Make a profile of a mapping from tokens (text, read as coarse) or slots to counts."""
     counts: dict[int, float] = {}
     for key, value in x.items():
         if key != "events" and value > 0:
-            slot = key if isinstance(key, int) else _coarse_slot(str(key))
+            slot = key if isinstance(key, int) else _find_coarse_slot(str(key))
             counts[slot] = counts.get(slot, 0.0) + float(value)
     events = max(float(x.get("events", max(counts.values(), default=0.0))), 1e-9)
     slots = np.array([EVENTS, *sorted(counts)], np.int64)
@@ -86,15 +86,15 @@ def profile_of(x: Mapping[Any, float]) -> Profiles:
     return Profiles(np.array([0, len(slots)]), middle, slots, shares, np.array([events]))
 
 
-def _coarse_slot(token: str) -> int:
-    return slot_of(canonical_token(token) or token, fine=False)
+def _find_coarse_slot(token: str) -> int:
+    return hash_to_slot(canonicalize_token(token) or token, fine=False)
 
 
-def seeds(taxonomy: Taxonomy) -> Sums:
+def make_seed_sums(taxonomy: Taxonomy) -> Sums:
     """Make the sums of a few imagined customers per seeded persona, so that a shop can start."""
     sums = Sums()
     for persona in taxonomy.personas:
-        slots = seed_slots(persona, taxonomy.features)
+        slots = find_seed_slots(persona, taxonomy.features)
         if not slots:
             continue
         e = round(MAX_EVENTS * _SEED_SHARE * SCALE)

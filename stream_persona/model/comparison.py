@@ -16,9 +16,9 @@ from stream_persona.model.calibration_panel import Member, concatenate
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.evaluation import Prequential
 from stream_persona.model.fitting import ModelFitter
-from stream_persona.model.river_adapter import ADDITIVE, Example, Learner, classifier
+from stream_persona.model.river_adapter import ADDITIVE, Example, Learner, make_classifier
 from stream_persona.model.shard import PANEL
-from stream_persona.model.statistics import FOLDS, contribution, customer_key
+from stream_persona.model.statistics import FOLDS, hash_customer, make_contribution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -43,7 +43,7 @@ _BLOCKS: Final = 20
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """One model's figures over all trials, and its microseconds a customer.
 
     ``learn_us`` is everything from examples to a model that predicts, calibration included, for
@@ -111,8 +111,8 @@ class Additive:
     def learn(self, known: Sequence[Example]) -> None:
         """Add the contributions, derive the weights, calibrate."""
         for example in known:
-            key = customer_key(example.customer_id)
-            self._sums.add(contribution(example.profile, key % FOLDS), example.persona)
+            key = hash_customer(example.customer_id)
+            self._sums.add(make_contribution(example.profile, key % FOLDS), example.persona)
             self._panel.append(Member(key, key % FOLDS, example.persona, example.profile))
         self._panel = sorted(self._panel, key=lambda member: member.key)[:PANEL]
         if known:
@@ -121,7 +121,7 @@ class Additive:
     def score(self, asked: Sequence[Example]) -> Rows:
         """Predict all at once."""
         rows = concatenate([example.profile for example in asked])
-        found: list[list[float]] = self._fitter.weights.probabilities(rows).tolist()
+        found: list[list[float]] = self._fitter.weights.predict_probabilities(rows).tolist()
         return found
 
 
@@ -129,7 +129,7 @@ class Rival:
     """Predicts with a River classifier."""
 
     def __init__(self, specification: str, personas: Sequence[str]) -> None:
-        self._learner = Learner(classifier(specification), personas)
+        self._learner = Learner(make_classifier(specification), personas)
 
     def learn(self, known: Sequence[Example]) -> None:
         """Learn one after another."""
@@ -138,7 +138,7 @@ class Rival:
 
     def score(self, asked: Sequence[Example]) -> Rows:
         """Predict one after another."""
-        return [self._learner.probabilities(example.profile) for example in asked]
+        return [self._learner.predict_probabilities(example.profile) for example in asked]
 
 
 def make_contestants(
@@ -154,23 +154,23 @@ def make_contestants(
         if name == ADDITIVE:
             found[name] = lambda: Additive(taxonomy)
         else:
-            classifier(name)
+            make_classifier(name)
             found[name] = lambda name=name: Rival(name, taxonomy.names)  # type: ignore[misc]
     return found
 
 
-def folds(known: Sequence[Example]) -> Iterator[Step]:
+def split_into_folds(known: Sequence[Example]) -> Iterator[Step]:
     """Yield five folds by a hash of the ids: learn four, predict the fifth.
 
     It is another hash than that of the calibration's folds.
     """
-    fold = {each.customer_id: customer_key(f"fold {each.customer_id}") % FOLDS for each in known}
+    fold = {each.customer_id: hash_customer(f"fold {each.customer_id}") % FOLDS for each in known}
     for number in sorted(set(fold.values())):
         study = [each for each in known if fold[each.customer_id] != number]
         yield Step(anew=True, study=study, exam=[e for e in known if fold[e.customer_id] == number])
 
 
-def blocks(known: Sequence[Example]) -> Iterator[Step]:
+def split_into_blocks(known: Sequence[Example]) -> Iterator[Step]:
     """Yield blocks in the order of the assignments' event times: predict one, then learn it."""
     ordered = sorted(known, key=lambda each: (each.assigned_at, each.customer_id))
     size, last = -(-len(ordered) // _BLOCKS), list[Example]()
@@ -187,7 +187,7 @@ def judge(
     personas: Sequence[str],
     progress: Progress,
     clock: Clock,
-) -> Row:
+) -> ComparisonRow:
     """Take one contestant through all steps."""
     quality, watch, failure = Prequential(personas), _Stopwatch(clock), ""
     contestant = make()
@@ -204,7 +204,7 @@ def judge(
         progress(len(step.exam))
     made = quality.snapshot()
     learn_us, predict_us = watch.microseconds()
-    return Row(
+    return ComparisonRow(
         name, made.trials, made.log_loss, made.accuracy, made.macro_f1, made.ece,
         learn_us, predict_us, failure,
     )  # fmt: skip
@@ -246,7 +246,7 @@ def compare(
     progress: Progress = lambda _: None,
     *,
     in_time: bool = False,
-) -> list[Row]:
+) -> list[ComparisonRow]:
     """Return a row for each model; ``in_time`` takes blocks in the order of time, not folds.
 
     ``clock`` gives seconds, by which learning and predicting are measured. ``progress`` is called
@@ -261,7 +261,7 @@ def compare(
             f"at least {LEAST} labelled customers of two personas are needed to compare models, "
             f"found {len(known)} of {len(personas)}: assign some, see stream-persona assign --help"
         )
-    steps = list(blocks(known) if in_time else folds(known))
+    steps = list(split_into_blocks(known) if in_time else split_into_folds(known))
     return [
         judge(name, make, steps, taxonomy.names, progress, clock) for name, make in models.items()
     ]

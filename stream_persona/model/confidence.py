@@ -47,7 +47,7 @@ class ConfidenceStep:
         """Return probabilities (rows, C) with the likeliest one's replaced, rows still sum to 1."""
         each, top = np.arange(len(probabilities)), probabilities.argmax(axis=1)
         before = probabilities[each, top]
-        line = self.intercept + self.size * _size(events)
+        line = self.intercept + self.size * _compute_size(events)
         line += np.array(self.slopes)[top] * _log_odds(before)
         others = np.maximum(probabilities, _LEAST)  # so that there is a proportion of noughts too
         others[each, top] = 0.0
@@ -73,7 +73,7 @@ class ConfidenceStep:
         return np.asarray(others)
 
 
-def _size(events: Floats) -> Floats:
+def _compute_size(events: Floats) -> Floats:
     return saturate(events, BIAS_EVENTS) - 0.5
 
 
@@ -91,7 +91,7 @@ def fit_confidence(
     worse than its start, the step that changes nothing.
     """
     each, top = np.arange(len(probabilities)), probabilities.argmax(axis=1)
-    before, size = _log_odds(probabilities[each, top]), _size(events)
+    before, size = _log_odds(probabilities[each, top]), _compute_size(events)
     right = (top == labels).astype(np.float64)
     classes = probabilities.shape[1]
 

@@ -77,4 +77,4 @@ def _score(members: Sequence[Member], weights: Weights) -> CrossFit:
     whole[np.cumsum(sizes) - 1] = True
     each = np.repeat((1.0 - _WHOLE_SHARE) / sizes, sizes)
     each[whole] += _WHOLE_SHARE
-    return CrossFit(weights.views(rows), rows.events, np.repeat(labels, sizes), whole, each)
+    return CrossFit(weights.compute_views(rows), rows.events, np.repeat(labels, sizes), whole, each)

@@ -85,10 +85,10 @@ def fit_discriminant(
     total, classes = customers.sum(), int((customers > 0).sum())
     if total <= classes or classes < 2:  # noqa: PLR2004 - nothing to separate
         return Discriminant(np.zeros_like(moments[P]), np.zeros((2, len(customers))))
-    centroids = _centroids(customers, moments)
-    weights, constant = _diagonal(centroids, coarse)
+    centroids = _compute_centroids(customers, moments)
+    weights, constant = _fit_diagonal(centroids, coarse)
     if residuals is not None:
-        weights[:, coarse], constant[:, coarse] = _correlated(centroids, coarse, residuals)
+        weights[:, coarse], constant[:, coarse] = _fit_correlated(centroids, coarse, residuals)
     return Discriminant(
         weights, -np.stack([constant[:, view].sum(axis=1) for view in (coarse, ~coarse)])
     )
@@ -108,7 +108,7 @@ class _Centroids:
     noise: Floats
 
 
-def _centroids(customers: Floats, moments: Floats) -> _Centroids:
+def _compute_centroids(customers: Floats, moments: Floats) -> _Centroids:
     p, p2 = moments[P], moments[P2]
     total, number = customers.sum(), np.maximum(customers, 1)[:, None]
     mean, centre = p.sum(axis=0) / total, p / number
@@ -122,7 +122,7 @@ def _centroids(customers: Floats, moments: Floats) -> _Centroids:
     )
 
 
-def _diagonal(centroids: _Centroids, coarse: Flags) -> tuple[Floats, Floats]:
+def _fit_diagonal(centroids: _Centroids, coarse: Flags) -> tuple[Floats, Floats]:
     """Return weights and constants (C, tokens) of tokens that vary independently."""
     spread = centroids.deviation.copy()
     for view in (coarse, ~coarse):
@@ -134,7 +134,9 @@ def _diagonal(centroids: _Centroids, coarse: Flags) -> tuple[Floats, Floats]:
     return weights, weights * (centroids.mean + shift / 2)
 
 
-def _correlated(centroids: _Centroids, coarse: Flags, residuals: Floats) -> tuple[Floats, Floats]:
+def _fit_correlated(
+    centroids: _Centroids, coarse: Flags, residuals: Floats
+) -> tuple[Floats, Floats]:
     """Return weights and constants (C, coarse tokens) against a regularised covariance."""
     variance = centroids.deviation[coarse] ** 2
     scale = np.sqrt(variance + _RIDGE * np.median(variance))

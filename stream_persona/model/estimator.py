@@ -16,7 +16,7 @@ from stream_persona.domain.features import SCALE
 from stream_persona.domain.slots import COARSE_SLOTS, SLOTS
 from stream_persona.model.discriminant import fit_discriminant
 from stream_persona.model.gains import Gains
-from stream_persona.model.lifts import log_lifts
+from stream_persona.model.lifts import shrink_log_lifts
 from stream_persona.model.naming import NEVER
 from stream_persona.model.statistics import COUNT, E2, E, Stacked, Sums
 from stream_persona.model.weights import Weights
@@ -37,7 +37,7 @@ _SMOOTHING: Final = 20.0
 #: Labelled customers at which uncalibrated evidence has half its weight. A few dozen customers
 #: prove next to nothing: n of them give it n^2 / (n^2 + 150^2).
 _HALF_WEIGHT_LABELS: Final = 150.0
-#: Seeds count as so many labelled customers in this.
+#: Labelled customers as which all seeds together count in that.
 _SEED_LABELS: Final = 300.0
 
 
@@ -51,7 +51,7 @@ def derive(
     ``prior`` adds the pseudo-counts of seeds.
     """
     weights = derive_from(model.stack(classes), classes, prior)
-    version = hashlib.blake2b(model.canonical(), digest_size=6).hexdigest()
+    version = hashlib.blake2b(model.encode_canonically(), digest_size=6).hexdigest()
     return replace(weights, version=version)
 
 
@@ -63,30 +63,30 @@ def derive_from(
     spread: Spread | None = None,
 ) -> Weights:
     """Derive weights from stacked sums; ``without_fold`` leaves a fold's customers out."""
-    totals = _add_seeds(_totals(sums, without_fold), prior, classes)
+    totals = _add_seeds(_sum_totals(sums, without_fold), prior, classes)
     active = totals.support >= MIN_SUPPORT
     slots = totals.slots[active]
     exposure, seen = totals.exposure[:, active], totals.shares[:, :, active]
-    shares = _multinomial(totals.seeded_customers, exposure, seen / SCALE)
+    shares = _fit_multinomial(totals.seeded_customers, exposure, seen / SCALE)
     discriminant = fit_discriminant(
         totals.customers,
         totals.moments[:, :, active] / SCALE,
         slots < COARSE_SLOTS,
-        _coarse_residuals(spread, slots, without_fold),
+        _select_coarse_residuals(spread, slots, without_fold),
     )
     return Weights(
         classes=tuple(classes),
-        index=_index(slots),
-        shares_w=_fixed_point(shares),
-        lifts_w=_fixed_point(log_lifts(exposure, seen, totals.imagined[active])),
-        logs_w=_fixed_point(discriminant.weights),
+        index=_index_slots(slots),
+        shares_w=_to_fixed_point(shares),
+        lifts_w=_to_fixed_point(shrink_log_lifts(exposure, seen, totals.imagined[active])),
+        logs_w=_to_fixed_point(discriminant.weights),
         offsets=discriminant.offsets,
-        log_prior=_log_prior(totals.seeded_customers),
-        common=_common(totals)[active],
+        log_prior=_compute_log_prior(totals.seeded_customers),
+        common=_compute_common_shares(totals)[active],
         customers=int(totals.customers.sum()),
         gains=Gains.default(len(classes)),
         thresholds=tuple(None if known else NEVER for known in totals.seeded_customers),
-        evidence_scale=_uncalibrated_scale(totals),
+        evidence_scale=_compute_uncalibrated_scale(totals),
     )
 
 
@@ -113,7 +113,7 @@ class _Totals:
     has_seeds: bool = False
 
 
-def _totals(sums: Stacked, without_fold: int | None = None) -> _Totals:
+def _sum_totals(sums: Stacked, without_fold: int | None = None) -> _Totals:
     """Add up all folds but one."""
     customers, events = sums.customers.sum(axis=0), sums.events.sum(axis=0)
     moments = sums.moments.sum(axis=1)
@@ -143,9 +143,9 @@ def _add_seeds(totals: _Totals, prior: Sums | None, classes: Sequence[Any]) -> _
     weekday that is in no seed is not one on which seeded personas never shop. A seeded token has
     support enough.
     """
-    if prior is None or not prior.labels():
+    if prior is None or not prior.count_labels():
         return totals
-    seeds = _totals(prior.stack(classes))
+    seeds = _sum_totals(prior.stack(classes))
     slots = np.union1d(totals.slots, seeds.slots)
     own, seeded = np.searchsorted(slots, totals.slots), np.searchsorted(slots, seeds.slots)
     support = np.zeros(len(slots), np.int64)
@@ -173,28 +173,28 @@ def _add_seeds(totals: _Totals, prior: Sums | None, classes: Sequence[Any]) -> _
     )
 
 
-def _uncalibrated_scale(totals: _Totals) -> float:
+def _compute_uncalibrated_scale(totals: _Totals) -> float:
     known = float(totals.customers.sum()) + (_SEED_LABELS if totals.has_seeds else 0.0)
     return known**2 / (known**2 + _HALF_WEIGHT_LABELS**2)
 
 
-def _log_prior(customers: Floats) -> Floats:
+def _compute_log_prior(customers: Floats) -> Floats:
     return np.asarray(np.log((customers + 1) / (customers.sum() + max(len(customers), 1))))
 
 
-def _index(slots: Ints) -> NDArray[np.int32]:
+def _index_slots(slots: Ints) -> NDArray[np.int32]:
     """Return the row of each slot's weights, -1 where it has none."""
     index = np.full(SLOTS, -1, np.int32)
     index[slots] = np.arange(len(slots), dtype=np.int32)
     return index
 
 
-def _fixed_point(weights: Floats) -> Ints:
+def _to_fixed_point(weights: Floats) -> Ints:
     """Return (tokens, C) whole multiples of 2**-20."""
     return np.ascontiguousarray(np.rint(weights.T * SCALE))
 
 
-def _multinomial(customers: Floats, exposure: Floats, moments: Floats) -> Floats:
+def _fit_multinomial(customers: Floats, exposure: Floats, moments: Floats) -> Floats:
     """Return shrunken log-ratios of each class's smoothed share to the common one, (C, tokens).
 
     ``exposure`` (C, tokens): the events in which a token could have been seen.
@@ -212,13 +212,13 @@ def _multinomial(customers: Floats, exposure: Floats, moments: Floats) -> Floats
     return np.where(customers[:, None] > 0, shrunk, 0.0)
 
 
-def _common(totals: _Totals) -> Floats:
+def _compute_common_shares(totals: _Totals) -> Floats:
     """Return the share of events with each token, without seeds: what customers have shown."""
     shown = totals.moments[E].sum(axis=0) / SCALE
     return np.asarray(shown / max(float(totals.events.sum()), 1.0))
 
 
-def _coarse_residuals(
+def _select_coarse_residuals(
     spread: Spread | None, slots: Ints, without_fold: int | None
 ) -> Floats | None:
     """Return the residuals of the coarse ones of ``slots``; None if there are none."""

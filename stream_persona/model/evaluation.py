@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from stream_persona.model.river_figures import RiverFigures
 
-#: ADWIN expects bounded values: a loss counts at most so many times that of a uniform guess.
+#: ADWIN expects bounded values: a loss is capped at this multiple of a uniform guess's.
 _MAX_LOSS: Final = 2.0
 
 

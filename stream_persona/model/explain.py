@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from stream_persona.domain.binning import canonical_token
+from stream_persona.domain.binning import canonicalize_token
 from stream_persona.domain.common_tastes import CommonShare
 from stream_persona.domain.record import MILLION
-from stream_persona.domain.slots import slot_of
-from stream_persona.domain.tastes import may_be_taste, taste_features
+from stream_persona.domain.slots import hash_to_slot
+from stream_persona.domain.tastes import list_taste_features, may_be_taste
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,12 +40,12 @@ _MOST_LOG: Final = 300.0
 _MOST_LIFT: Final = 13.8
 
 
-def log_lifts(predictor: Predictor, profiles: Profiles) -> tuple[Ints, Ints, Floats]:
+def compute_token_log_lifts(predictor: Predictor, profiles: Profiles) -> tuple[Ints, Ints, Floats]:
     """Return row and slot of each weighted token of profiles, and its log-lift (tokens, classes).
 
     The rows ascend.
     """
-    rows, slots, added = predictor.evidence(profiles)
+    rows, slots, added = predictor.compute_contributions(profiles)
     return rows, slots, _log_lifts_of(added, predictor.log_prior)
 
 
@@ -60,17 +60,17 @@ def _log_lifts_of(added: Floats, log_prior: Floats) -> Floats:
     return np.asarray(added - mean[:, None])
 
 
-def split(token: str) -> tuple[str, str]:
+def split_token(token: str) -> tuple[str, str]:
     """Return feature and value of a token's name.
 
-    >>> split("query:a:b")
+    >>> split_token("query:a:b")
     ('query', 'a:b')
     """
     feature, _, value = token.partition(":")
     return feature, value
 
 
-def reasons(
+def find_reasons(
     predictor: Predictor,
     profiles: Profiles,
     personas: Sequence[str],
@@ -84,26 +84,26 @@ def reasons(
     """
     if not count or not len(personas):
         return [() for _ in personas]
-    rows, slots, lifts = log_lifts(predictor, profiles)
-    column = _columns(predictor.classes, personas)[rows]
+    rows, slots, lifts = compute_token_log_lifts(predictor, profiles)
+    column = _find_columns(predictor.classes, personas)[rows]
     lift = lifts[np.arange(len(rows)), column]
     lift[column < 0] = 0.0
-    strongest = _top_of_rows(rows, lift, count)
+    strongest = _select_top_of_rows(rows, lift, count)
     rows, slots, lift = rows[strongest], slots[strongest], lift[strongest]
     shown = np.rint(np.exp(np.minimum(lift, _MOST_LIFT)) * MILLION).astype(np.int64)
-    named = {slot: split(name(slot)) for slot in np.unique(slots).tolist()}
+    named = {slot: split_token(name(slot)) for slot in np.unique(slots).tolist()}
     found: list[list[tuple[str, str, int]]] = [[] for _ in personas]
     for row, slot, value in zip(rows.tolist(), slots.tolist(), shown.tolist(), strict=True):
         found[row].append((*named[slot], value))
     return [tuple(each) for each in found]
 
 
-def _columns(classes: Sequence[str], personas: Sequence[str]) -> Ints:
+def _find_columns(classes: Sequence[str], personas: Sequence[str]) -> Ints:
     """Return the column of each persona among the classes, -1 for one that is not there."""
     return np.array([classes.index(each) if each in classes else -1 for each in personas])
 
 
-def _top_of_rows(rows: Ints, lift: Floats, count: int) -> Ints:
+def _select_top_of_rows(rows: Ints, lift: Floats, count: int) -> Ints:
     """Return positions of each row's ``count`` greatest positive lifts, in descending order.
 
     ``rows`` ascend, and so do those of the positions.
@@ -115,15 +115,15 @@ def _top_of_rows(rows: Ints, lift: Floats, count: int) -> Ints:
     return positive[order[rank < count]]
 
 
-def tree(
+def build_tree(
     predictor: Predictor, profile: Profiles, persona: str, name: Callable[[int], str]
 ) -> dict[str, Any]:
     """Return ``$why``: the product of the values of all factors is the persona's probability."""
     posterior, slots, added = predictor.predict_one(profile)
-    return trees(predictor, [persona], posterior, slots, added, name)[0]
+    return build_trees(predictor, [persona], posterior, slots, added, name)[0]
 
 
-def trees(
+def build_trees(
     predictor: Predictor,
     personas: Sequence[str],
     posterior: Floats,
@@ -146,12 +146,12 @@ def trees(
     orders, products = np.argsort(-lift, axis=1, kind="stable"), np.prod(lift, axis=1)
     priors = np.exp(predictor.log_prior)[columns]
     rests = posterior[columns] / (priors * products)
-    named = [split(name(slot)) for slot in slots.tolist()]
+    named = [split_token(name(slot)) for slot in slots.tolist()]
     propositions = [{feature: {"$has": value}} for feature, value in named]
     figures = (priors, rests, orders, lift)
     rows = zip(personas, *[each.tolist() for each in figures], strict=True)
     return [
-        _product(persona, prior, rest, [
+        _build_product(persona, prior, rest, [
             {"type": "relatedPropositionLift", "proposition": propositions[i], "value": own[i]}
             for i in order
         ])
@@ -159,7 +159,7 @@ def trees(
     ]  # fmt: skip
 
 
-def _product(
+def _build_product(
     persona: str, prior: float, rest: float, lifts: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     return {
@@ -179,8 +179,8 @@ def affinities(predictor: Predictor, name: Callable[[int], str]) -> dict[str, di
     token as it is shown.
     """
     slots = predictor.weighted_slots
-    keys = [_canonical_name(slot, name(slot)) for slot in slots.tolist()]
-    ratios = predictor.share_log_ratios(slots)
+    keys = [_canonicalize_name(slot, name(slot)) for slot in slots.tolist()]
+    ratios = predictor.compute_share_log_ratios(slots)
     lifts = np.exp(ratios)
     return {
         persona: {
@@ -191,7 +191,7 @@ def affinities(predictor: Predictor, name: Callable[[int], str]) -> dict[str, di
     }
 
 
-def common_tastes(
+def list_common_tastes(
     predictor: Predictor, taxonomy: Taxonomy, names: TokenNames
 ) -> dict[str, CommonShare]:
     """Return the common share of every category and type that may be shown, by canonical token.
@@ -200,28 +200,28 @@ def common_tastes(
     moves items, and is no reason.
     """
     found, is_taste = {}, may_be_taste(taxonomy)
-    beginnings = tuple(f"{feature}:" for feature in taste_features(taxonomy))
-    for slot, share in zip(*map(np.ndarray.tolist, predictor.common_shares()), strict=True):
-        is_reason = names.alone(slot) is not None
+    beginnings = tuple(f"{feature}:" for feature in list_taste_features(taxonomy))
+    for slot, share in zip(*map(np.ndarray.tolist, predictor.list_common_shares()), strict=True):
+        is_reason = names.find_sole_name(slot) is not None
         for shown in names.tokens.get(slot, ()) if is_taste[slot] else ():
-            token = canonical_token(shown)
+            token = canonicalize_token(shown)
             if token.startswith(beginnings) and _is_of_slot(slot, token):
                 found[token] = CommonShare(slot, round(share, 9), is_reason)
     return found
 
 
 @lru_cache(maxsize=1 << 16)
-def _canonical_name(slot: int, name: str) -> str:
+def _canonicalize_name(slot: int, name: str) -> str:
     """Return the canonical form of a slot's name, or of both names where two tokens share it.
 
     A name of which no canonical form is counted in the slot stays as it is: only its beginning is
     known, or it was counted there before spellings were compared.
     """
-    if _is_of_slot(slot, token := canonical_token(name)):
+    if _is_of_slot(slot, token := canonicalize_token(name)):
         return token
-    parts = [(part, canonical_token(part)) for part in name.split(" | ")]
+    parts = [(part, canonicalize_token(part)) for part in name.split(" | ")]
     return " | ".join(token if _is_of_slot(slot, token) else part for part, token in parts)
 
 
 def _is_of_slot(slot: int, token: str) -> bool:
-    return slot in (slot_of(token, fine=False), slot_of(token, fine=True))
+    return slot in (hash_to_slot(token, fine=False), hash_to_slot(token, fine=True))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stream_persona.model.calibration import Calibration, fit_calibration
-from stream_persona.model.classifier import PersonaClassifier, seeds
+from stream_persona.model.classifier import PersonaClassifier, make_seed_sums
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ class ModelFitter:
 
     def __init__(self, taxonomy: Taxonomy) -> None:
         self._taxonomy = taxonomy
-        self._seeds = seeds(taxonomy)
+        self._seeds = make_seed_sums(taxonomy)
         self._calibration = Calibration()
         self._inputs = self._calibrated_inputs = _Inputs("", {})
         self.labelled: dict[str, int] = {}
@@ -47,14 +47,14 @@ class ModelFitter:
         This takes up to seconds: call it in a thread, with sums that nothing else changes.
         """
         self.weights = self._derive(total, panel, calibrate=calibrate)
-        self.labelled = total.labels()
+        self.labelled = total.count_labels()
 
     def _derive(
         self, total: PersonaClassifier, panel: Sequence[Member], *, calibrate: bool
     ) -> Weights:
         taxonomy, policy = self._taxonomy, self._taxonomy.policy
         stacked = total.stack(taxonomy.names)
-        version = hashlib.blake2b(total.canonical(), digest_size=8).hexdigest()
+        version = hashlib.blake2b(total.encode_canonically(), digest_size=8).hexdigest()
         self._inputs = _Inputs(version, {member.key: member for member in panel})
         if calibrate:
             self._calibration = fit_calibration(
@@ -62,8 +62,8 @@ class ModelFitter:
                 precision=policy.target_precision, coverage=policy.candidate_coverage,
             )  # fmt: skip
             self._calibrated_inputs = self._inputs
-        weights = self._calibration.weights(stacked, taxonomy.names, self._seeds)
-        return replace(weights, version=_version(version, self._calibration))
+        weights = self._calibration.derive_weights(stacked, taxonomy.names, self._seeds)
+        return replace(weights, version=_hash_version(version, self._calibration))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,5 +85,5 @@ class _Inputs:
         )
 
 
-def _version(sums_version: str, calibration: Calibration) -> str:
+def _hash_version(sums_version: str, calibration: Calibration) -> str:
     return hashlib.blake2b(f"{sums_version} {calibration!r}".encode(), digest_size=6).hexdigest()

@@ -42,7 +42,7 @@ def fit_gains(scores: CrossFit, log_prior: Floats) -> Gains:
     # Classes before rows: numpy adds up long columns, not many short rows.
     columns = (views[:, None] * curves[None, :, :, None]).reshape(-1, rows, classes)
     columns = np.ascontiguousarray(columns.transpose(0, 2, 1))
-    scale = _scale(columns, scores.weights)
+    scale = _compute_scale(columns, scores.weights)
     columns /= scale[:, None, None]
     from scipy.optimize import minimize  # noqa: PLC0415 - slow: only labelled customers need it
 
@@ -63,7 +63,7 @@ def fit_gains(scores: CrossFit, log_prior: Floats) -> Gains:
     )
 
 
-def _scale(columns: Floats, weights: Floats) -> Floats:
+def _compute_scale(columns: Floats, weights: Floats) -> Floats:
     """Return the standard deviation of each column over all rows and classes; 1 where it is 0."""
     centred = columns - columns.mean(axis=1, keepdims=True)
     variance = (centred**2 * weights).sum(axis=2).mean(axis=1) / weights.sum()

@@ -49,7 +49,7 @@ class Gains:
         heights = tuple(tuple((height,) * classes for height in view) for view in _DEFAULT)
         return cls(heights, (0.0,) * classes)
 
-    def at(self, events: Floats) -> Floats:
+    def compute(self, events: Floats) -> Floats:
         """Return each view's gain for each persona after n events, (3, rows, C)."""
         # Term by term, not as a matrix product: a row's bits must not depend on the rows around.
         terms = [
@@ -66,12 +66,12 @@ class Gains:
             found += columns[:, curve, 0] * (events / (events + half))
         return np.asarray(found)
 
-    def bias_at(self, events: Floats) -> Floats:
+    def compute_bias(self, events: Floats) -> Floats:
         """Return what the biases add to the logits after n events, (rows, C)."""
         return np.asarray(self._bias * saturate(events, BIAS_EVENTS)[:, None])
 
     def bias_at_one(self, events: float) -> Floats:
-        """As ``bias_at``, for one number of events, (C,)."""
+        """As ``compute_bias``, for one number of events, (C,)."""
         return np.asarray(self._bias * (events / (events + BIAS_EVENTS)))
 
 

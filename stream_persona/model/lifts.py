@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 PRIOR_CUSTOMERS: Final = 5.0
 
 
-def log_lifts(
+def shrink_log_lifts(
     exposure: Floats,
     moments: Ints,
     imagined: Floats | float = 0.0,

@@ -42,27 +42,27 @@ _STATED_CUSTOMERS: Final = 20.0
 _MOST: Final = 0.9995
 
 
-def naming_threshold(confidence: Floats, precision: float) -> float:
+def find_naming_threshold(confidence: Floats, precision: float) -> float:
     """Return the least confidence from which names are right in the target's share of the cases.
 
     ``confidence`` (R,) are calibrated probabilities of each customer's likeliest persona,
     ``precision`` is the target. ``NEVER`` when there is none.
 
-    >>> naming_threshold(np.repeat([0.95, 0.75, 0.5], 100), precision=0.8)
+    >>> find_naming_threshold(np.repeat([0.95, 0.75, 0.5], 100), precision=0.8)
     0.75
-    >>> naming_threshold(np.repeat([0.95, 0.75, 0.5], 100), precision=0.9)
+    >>> find_naming_threshold(np.repeat([0.95, 0.75, 0.5], 100), precision=0.9)
     0.95
-    >>> naming_threshold(np.repeat(0.7, 100), precision=0.8)
+    >>> find_naming_threshold(np.repeat(0.7, 100), precision=0.8)
     2.0
     """
     ordered = np.sort(confidence[confidence >= LEAST_CONFIDENCE])[::-1]
     number = np.arange(1, len(ordered) + 1)
     mean = np.cumsum(ordered) / number
     least = mean - _STANDARD_ERRORS * np.sqrt(np.maximum(mean * (1.0 - mean), 0.0) / number)
-    return _last_from(ordered, (least >= precision) & (number >= MIN_NAMED))
+    return _find_last(ordered, (least >= precision) & (number >= MIN_NAMED))
 
 
-def persona_thresholds(
+def find_persona_thresholds(
     probabilities: Floats, labels: Ints, precision: float, threshold: float
 ) -> tuple[float, ...]:
     """Return the least confidence from which each persona is named, ``threshold`` or more.
@@ -77,38 +77,38 @@ def persona_thresholds(
     found = []
     for persona in range(probabilities.shape[1]):
         own = (top == persona) & (confidence >= threshold)
-        found.append(_persona_threshold(confidence[own], right[own], precision, threshold))
+        found.append(_find_persona_threshold(confidence[own], right[own], precision, threshold))
     return tuple(found)
 
 
-def _persona_threshold(
+def _find_persona_threshold(
     confidence: Floats, right: Floats, precision: float, threshold: float
 ) -> float:
-    """``confidence`` and ``right`` (1 or 0) are of the customers named with the persona."""
+    """Find one persona's threshold, by the ``confidence`` and ``right`` (1 or 0) of its names."""
     number, stated = len(confidence), float(confidence.mean()) if len(confidence) else 0.0
     if number < (MIN_NAMED_SURELY if stated >= SURE else MIN_NAMED):
         return NEVER
-    share = _right_share(right, stated, -_STANDARD_ERRORS)
+    share = _estimate_right_share(right, stated, -_STANDARD_ERRORS)
     if share >= precision:
         return threshold
     ordered = np.sort(confidence)[::-1]
     lowered = expit(logit(np.minimum(ordered, _MOST)) - (logit(stated) - logit(share)))
     mean, each = np.cumsum(lowered) / np.arange(1, number + 1), np.arange(1, number + 1)
-    cut = _last_from(ordered, (mean >= precision) & (each >= MIN_NAMED_SURELY))
+    cut = _find_last(ordered, (mean >= precision) & (each >= MIN_NAMED_SURELY))
     # Where more confidence does not mean more right names, lowering it was no remedy.
     kept = right[confidence >= cut]
-    holds = len(kept) > 0 and _right_share(kept, precision, _STANDARD_ERRORS) >= precision
+    holds = len(kept) > 0 and _estimate_right_share(kept, precision, _STANDARD_ERRORS) >= precision
     return cut if holds else NEVER
 
 
-def _right_share(right: Floats, stated: float, standard_errors: float) -> float:
-    """Estimate the share of right names, moved by so many of its standard errors."""
+def _estimate_right_share(right: Floats, stated: float, standard_errors: float) -> float:
+    """Estimate the share of right names, shifted by ``standard_errors`` of its standard errors."""
     number = len(right) + _STATED_CUSTOMERS
     share = (float(right.sum()) + _STATED_CUSTOMERS * stated) / number
     return share + standard_errors * float(np.sqrt(share * (1.0 - share) / number))
 
 
-def _last_from(descending: Floats, enough: NDArray[np.bool_]) -> float:
+def _find_last(descending: Floats, enough: NDArray[np.bool_]) -> float:
     """Return the last of these confidences at which it is enough; ``NEVER`` when there is none.
 
     Customers of equal confidence are named together.
@@ -118,7 +118,7 @@ def _last_from(descending: Floats, enough: NDArray[np.bool_]) -> float:
     return float(descending[chosen[-1]]) if len(chosen) else NEVER
 
 
-def conformal_floor(probabilities: Floats, labels: Ints, coverage: float) -> float:
+def find_conformal_floor(probabilities: Floats, labels: Ints, coverage: float) -> float:
     """Return the probability that the true persona has at least in ``coverage`` of the cases.
 
     ``probabilities`` (R, C), ``labels`` (R,: columns). Split-conformal sets of least average size
@@ -127,7 +127,7 @@ def conformal_floor(probabilities: Floats, labels: Ints, coverage: float) -> flo
 
     >>> true = np.arange(1, 10) / 10
     >>> probabilities, labels = np.stack([true, 1 - true], axis=1), np.repeat(0, 9)
-    >>> [conformal_floor(probabilities, labels, coverage) for coverage in (0.5, 0.75, 0.99)]
+    >>> [find_conformal_floor(probabilities, labels, coverage) for coverage in (0.5, 0.75, 0.99)]
     [0.5, 0.2, 0.0]
     """
     true = np.sort(probabilities[np.arange(len(labels)), labels])

@@ -50,21 +50,21 @@ class Predictor(Protocol):
         """The slots of the tokens that have a weight of their own, ascending."""
         ...
 
-    def probabilities(self, profiles: Profiles) -> Floats:
+    def predict_probabilities(self, profiles: Profiles) -> Floats:
         """Return the posterior over ``classes``, (rows, classes); each row sums to 1.
 
         A row does not depend on the others.
         """
         ...
 
-    def logits(self, profiles: Profiles) -> Floats:
+    def compute_logits(self, profiles: Profiles) -> Floats:
         """Return unnormalised log-probabilities before any calibration of the likeliest one's.
 
         (rows, classes).
         """
         ...
 
-    def evidence(self, profiles: Profiles) -> tuple[Ints, Ints, Floats]:
+    def compute_contributions(self, profiles: Profiles) -> tuple[Ints, Ints, Floats]:
         """Return row and slot of each weighted token, and what it adds to logits.
 
         The rows ascend; the last array is (tokens, classes).
@@ -78,7 +78,7 @@ class Predictor(Protocol):
         """
         ...
 
-    def share_log_ratios(self, slots: Ints) -> Floats:
+    def compute_share_log_ratios(self, slots: Ints) -> Floats:
         """Return the log-ratio of each class's share of a token to the common one.
 
         It is shown and ranked by: shrunken to 0 where few customers have the token. (slots,
@@ -86,7 +86,7 @@ class Predictor(Protocol):
         """
         ...
 
-    def common_shares(self) -> tuple[Ints, Floats]:
+    def list_common_shares(self) -> tuple[Ints, Floats]:
         """Return the slots of tokens that enough labelled customers have, and their common shares.
 
         That is the share of these customers' events with the token. The slots ascend.

@@ -21,7 +21,7 @@ from river import base
 from stream_persona.domain.features import SCALE
 from stream_persona.errors import SettingsError
 from stream_persona.model.classifier import PersonaClassifier
-from stream_persona.model.statistics import E, P, contribution, customer_key
+from stream_persona.model.statistics import E, P, hash_customer, make_contribution
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -48,25 +48,25 @@ class Example:
 
 
 class Classifier(Protocol):
-    """What is used of a River classifier, or of a pipeline that ends in one."""
+    """The methods that we call of a River classifier, or of a pipeline that ends in one."""
 
     def learn_one(self, x: dict[Any, float], y: str) -> None:
         """Learn one customer."""
         ...
 
     def predict_proba_one(self, x: dict[Any, float]) -> Mapping[Any, float]:
-        """Probabilities of the classes seen."""
+        """Return probabilities of the classes seen."""
         ...
 
     def clone(self) -> Classifier:
-        """One of the same parameters that has learned nothing."""
+        """Return an untrained copy with the same parameters."""
         ...
 
 
 class Learner:
     """A River classifier that learns examples and answers in the order of ``personas``.
 
-    It trains a clone: ``classifier`` itself is never trained.
+    It trains a clone: ``make_classifier`` itself is never trained.
     """
 
     def __init__(self, classifier: Classifier, personas: Sequence[str]) -> None:
@@ -74,25 +74,25 @@ class Learner:
         self._untrained = classifier
         self._classifier = classifier.clone()
         self._personas = tuple(personas)
-        self._form = form_of(classifier)
+        self._form = find_form(classifier)
 
-    def fresh(self) -> Learner:
-        """Return one of the same classifier that has learned nothing."""
+    def make_fresh(self) -> Learner:
+        """Return a learner of the same classifier, untrained."""
         return Learner(self._untrained, self._personas)
 
     def learn(self, persona: str, profile: Profiles) -> None:
         """Learn that a customer of this profile (one row) is of ``persona``."""
-        self._classifier.learn_one(features_of(profile, self._form), persona)
+        self._classifier.learn_one(make_features(profile, self._form), persona)
 
-    def probabilities(self, profile: Profiles) -> tuple[float, ...]:
+    def predict_probabilities(self, profile: Profiles) -> tuple[float, ...]:
         """Return the posterior for a profile of one row; sums to 1."""
-        found = self._classifier.predict_proba_one(features_of(profile, self._form))
-        return normalise([found.get(persona, 0.0) for persona in self._personas])
+        found = self._classifier.predict_proba_one(make_features(profile, self._form))
+        return normalize_row([found.get(persona, 0.0) for persona in self._personas])
 
 
 def refold(learner: Learner, examples: Iterable[Example]) -> Learner:
     """Return a learner of exactly these examples, whatever their order and what it was before."""
-    fresh = learner.fresh()
+    fresh = learner.make_fresh()
     for example in sort_by_hash(examples):
         fresh.learn(example.persona, example.profile)
     return fresh
@@ -104,12 +104,12 @@ def sort_by_hash(examples: Iterable[Example]) -> list[Example]:
     Ids themselves may come in groups (by country, by age), which misleads classifiers that learn
     in steps.
     """
-    return sorted(examples, key=lambda e: (customer_key(e.customer_id), e.customer_id))
+    return sorted(examples, key=lambda e: (hash_customer(e.customer_id), e.customer_id))
 
 
-def form_of(classifier: object) -> Form:
-    """Return the form in which a classifier takes a profile (see ``features_of``)."""
-    last = _last(classifier)
+def find_form(classifier: object) -> Form:
+    """Return the form in which a classifier takes a profile (see ``make_features``)."""
+    last = _find_last_step(classifier)
     if isinstance(last, PersonaClassifier):
         return "whole"
     from river import naive_bayes  # noqa: PLC0415 - slow: only where a River classifier is used
@@ -118,7 +118,7 @@ def form_of(classifier: object) -> Form:
     return "counts" if isinstance(last, counting) else "logs"
 
 
-def features_of(profile: Profiles, form: Form) -> dict[Any, float]:
+def make_features(profile: Profiles, form: Form) -> dict[Any, float]:
     """Return a profile of one row as River takes it, keyed by slots in their order.
 
     ``counts``, for the naive Bayes family, are the decayed counts of tokens, of at most 100 events:
@@ -132,15 +132,15 @@ def features_of(profile: Profiles, form: Form) -> dict[Any, float]:
         events = float(profile.events[0])
         counts = (profile.shares[1:] * events).tolist()
         return {"events": events, **dict(zip(profile.slots[1:].tolist(), counts, strict=True))}
-    part = contribution(profile)
+    part = make_contribution(profile)
     values = (part.moments[E if form == "counts" else P] / SCALE).tolist()
     return dict(zip(part.slots.tolist(), values, strict=True))
 
 
-def normalise(row: Sequence[float]) -> tuple[float, ...]:
+def normalize_row(row: Sequence[float]) -> tuple[float, ...]:
     """Scale a row to a sum of 1; what is no positive number counts as 0, and no sum as uniform.
 
-    >>> normalise([1, 3]), normalise([float("nan"), 2]), normalise([0, 0])
+    >>> normalize_row([1, 3]), normalize_row([float("nan"), 2]), normalize_row([0, 0])
     ((0.25, 0.75), (0.0, 1.0), (0.5, 0.5))
     """
     kept = [p if math.isfinite(p) and p > 0 else 0.0 for p in map(float, row)]
@@ -162,7 +162,7 @@ def parse_specifications(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
 
 
-def classifier(specification: str) -> Classifier:
+def make_classifier(specification: str) -> Classifier:
     """Make the River classifier that a specification names; binary ones are run one-vs-rest.
 
     Raises:
@@ -174,9 +174,11 @@ def classifier(specification: str) -> Classifier:
     try:
         found = getattr(importlib.import_module(path), name)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - any module, which may do anything
-        raise _wrong(specification, f"it cannot be imported ({_one_line(error)})") from None
+        raise _make_error(
+            specification, f"it cannot be imported ({_shorten_to_line(error)})"
+        ) from None
     made = _construct(found, arguments, specification)
-    last = _last(made)
+    last = _find_last_step(made)
     if last._multiclass:  # noqa: SLF001 - River's own mark
         return cast("Classifier", made)
     from river import multiclass  # noqa: PLC0415 - the same
@@ -188,16 +190,16 @@ def _parse(specification: str) -> tuple[str, str, dict[str, Any]]:
     """Return module, name and arguments."""
     found = re.fullmatch(r"([\w.]+):(\w+)(\(.*\))?", specification.strip(), re.DOTALL)
     if found is None:
-        raise _wrong(specification, _FORM)
+        raise _make_error(specification, _FORM)
     try:
         call = ast.parse(f"it{found[3] or '()'}", mode="eval").body
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
-            raise _wrong(specification, _FORM)
+            raise _make_error(specification, _FORM)
         given = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords if word.arg}
         if len(given) != len(call.keywords):
-            raise _wrong(specification, _FORM)
+            raise _make_error(specification, _FORM)
     except (ValueError, SyntaxError, TypeError, MemoryError):
-        raise _wrong(specification, _FORM) from None
+        raise _make_error(specification, _FORM) from None
     return found[1], found[2], given
 
 
@@ -207,19 +209,21 @@ def _construct(found: object, arguments: dict[str, Any], specification: str) -> 
 
     is_class = inspect.isclass(found) and issubclass(found, base.Classifier)
     if not is_class and not isinstance(found, base.Classifier | compose.Pipeline):
-        raise _wrong(specification, "neither a class nor an estimator for classes bears this name")
+        raise _make_error(
+            specification, "neither a class nor an estimator for classes bears this name"
+        )
     try:
         made: Any = (
             cast("Any", found)(**_with_seed(found, arguments)) if is_class
             else cast("Any", found).clone(arguments)
         )  # fmt: skip
-        last = _last(made)
+        last = _find_last_step(made)
     except Exception as error:  # noqa: BLE001 - a constructor may fail in any way
-        raise _wrong(specification, f"it cannot be made ({_one_line(error)})") from None
+        raise _make_error(specification, f"it cannot be made ({_shorten_to_line(error)})") from None
     if not isinstance(last, base.Classifier):
-        raise _wrong(specification, f"the pipeline ends in a {type(last).__name__}")
+        raise _make_error(specification, f"the pipeline ends in a {type(last).__name__}")
     if type(last).predict_proba_one is base.Classifier.predict_proba_one:
-        raise _wrong(specification, "it has no probabilities, only predictions")
+        raise _make_error(specification, "it has no probabilities, only predictions")
     return made
 
 
@@ -228,15 +232,15 @@ def _with_seed(found: object, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"seed": _SEED, **arguments} if stochastic else arguments
 
 
-def _last(made: Any) -> Any:  # noqa: ANN401 - River's estimators share no such base
+def _find_last_step(made: Any) -> Any:  # noqa: ANN401 - River's estimators share no such base
     from river import compose  # noqa: PLC0415 - the same
 
     return list(made.steps.values())[-1] if isinstance(made, compose.Pipeline) else made
 
 
-def _one_line(error: BaseException) -> str:
+def _shorten_to_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _wrong(specification: str, why: str) -> SettingsError:
+def _make_error(specification: str, why: str) -> SettingsError:
     return SettingsError(f"{specification!r} is no River classifier that can be run: {why}")

@@ -19,8 +19,8 @@ from stream_persona.domain.features import SCALE
 from stream_persona.domain.slots import SLOTS
 from stream_persona.errors import SettingsError
 from stream_persona.model.estimator import MIN_SUPPORT
-from stream_persona.model.river_adapter import Learner, classifier, refold, sort_by_hash
-from stream_persona.model.statistics import E, contribution
+from stream_persona.model.river_adapter import Learner, make_classifier, refold, sort_by_hash
+from stream_persona.model.statistics import E, make_contribution
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -62,35 +62,38 @@ class RiverPredictor:
         """No slot has a weight."""
         return np.empty(0, np.int64)
 
-    def probabilities(self, profiles: Profiles) -> Floats:
+    def predict_probabilities(self, profiles: Profiles) -> Floats:
         """Return the posterior over ``classes``, (rows, classes); each row sums to 1.
 
         Raises:
             SettingsError: the classifier failed; no other model silently takes its place.
         """
         try:
-            rows = [self.learner.probabilities(profiles.row(i)) for i in range(len(profiles))]
+            rows = [
+                self.learner.predict_probabilities(profiles.select_row(i))
+                for i in range(len(profiles))
+            ]
         except Exception as error:
             raise _make_error(self.specification, "predict", error) from error
         return np.array(rows, np.float64).reshape(len(rows), len(self.classes))
 
-    def logits(self, profiles: Profiles) -> Floats:
+    def compute_logits(self, profiles: Profiles) -> Floats:
         """Return the logarithms of the probabilities, (rows, classes)."""
-        return np.asarray(np.log(np.maximum(self.probabilities(profiles), 1e-300)))
+        return np.asarray(np.log(np.maximum(self.predict_probabilities(profiles), 1e-300)))
 
-    def evidence(self, profiles: Profiles) -> tuple[Ints, Ints, Floats]:  # noqa: ARG002
+    def compute_contributions(self, profiles: Profiles) -> tuple[Ints, Ints, Floats]:  # noqa: ARG002
         """Return no token: see ``Predictor``."""
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, len(self.classes)))
 
     def predict_one(self, profile: Profiles) -> tuple[Floats, Ints, Floats]:
         """Return the posterior of one row, and no token."""
-        return self.probabilities(profile)[0], *self.evidence(profile)[1:]
+        return self.predict_probabilities(profile)[0], *self.compute_contributions(profile)[1:]
 
-    def share_log_ratios(self, slots: Ints) -> Floats:
+    def compute_share_log_ratios(self, slots: Ints) -> Floats:
         """Return zeros, (slots, classes)."""
         return np.zeros((len(slots), len(self.classes)))
 
-    def common_shares(self) -> tuple[Ints, Floats]:
+    def list_common_shares(self) -> tuple[Ints, Floats]:
         """Return the slots of tokens that enough labelled customers have, and their shares."""
         return self.shares
 
@@ -104,7 +107,7 @@ def fit(specification: str, examples: Iterable[Example], personas: Sequence[str]
         SettingsError: there is no such classifier, or it can't learn the examples.
     """
     known = sort_by_hash(examples)
-    untrained = Learner(classifier(specification), personas)
+    untrained = Learner(make_classifier(specification), personas)
     try:
         learner = refold(untrained, known)
     except Exception as error:
@@ -113,18 +116,18 @@ def fit(specification: str, examples: Iterable[Example], personas: Sequence[str]
         specification,
         learner,
         tuple(personas),
-        _log_prior(known, personas),
+        _compute_log_prior(known, personas),
         len(known),
-        _version(specification, known),
-        _common_shares(known),
+        _hash_version(specification, known),
+        _compute_common_shares(known),
     )
 
 
-def _common_shares(examples: Sequence[Example]) -> tuple[Ints, Floats]:
+def _compute_common_shares(examples: Sequence[Example]) -> tuple[Ints, Floats]:
     """Add up the examples' tokens; one that few of them have is left out."""
     shown, support, events = np.zeros(SLOTS, np.int64), np.zeros(SLOTS, np.int64), 0
     for example in examples:
-        part = contribution(example.profile)
+        part = make_contribution(example.profile)
         shown[part.slots] += part.moments[E]
         support[part.slots] += 1
         events += part.events
@@ -132,16 +135,16 @@ def _common_shares(examples: Sequence[Example]) -> tuple[Ints, Floats]:
     return slots, shown[slots] / max(events, SCALE)
 
 
-def _log_prior(examples: Sequence[Example], personas: Sequence[str]) -> Floats:
+def _compute_log_prior(examples: Sequence[Example], personas: Sequence[str]) -> Floats:
     number = Counter(example.persona for example in examples)
     counts = np.array([number[persona] for persona in personas], np.float64)
     return np.asarray(np.log((counts + 1) / (counts.sum() + len(counts))))
 
 
-def _version(specification: str, examples: Sequence[Example]) -> str:
+def _hash_version(specification: str, examples: Sequence[Example]) -> str:
     digest = hashlib.blake2b(specification.encode(), digest_size=6)
     for example in examples:
-        part = contribution(example.profile)
+        part = make_contribution(example.profile)
         digest.update(f"{example.customer_id}\0{example.persona}\0{part.events}\0".encode())
         digest.update(part.slots.astype("<i8").tobytes() + part.moments.astype("<i8").tobytes())
     return digest.hexdigest()

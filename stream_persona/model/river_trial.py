@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stream_persona.errors import SettingsError
-from stream_persona.model.classifier import profile_of
+from stream_persona.model.classifier import make_profile
 from stream_persona.model.river_adapter import ADDITIVE, Example, parse_specifications
 from stream_persona.model.river_model import fit
 
@@ -35,8 +35,8 @@ def check_models(model: str, challengers: str, personas: Sequence[str]) -> None:
 def _try(specification: str, personas: Sequence[str]) -> None:
     """Let a classifier predict before and after it has learned a customer of each persona."""
     examples = [
-        Example(f"trial-{number}", persona, profile_of({1: 1.0, 2 + number: 2.0, "events": 4.0}))
+        Example(f"trial-{number}", persona, make_profile({1: 1.0, 2 + number: 2.0, "events": 4.0}))
         for number, persona in enumerate(personas)
     ]
     for known in ((), examples):
-        fit(specification, known, personas).probabilities(examples[0].profile)
+        fit(specification, known, personas).predict_probabilities(examples[0].profile)

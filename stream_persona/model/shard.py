@@ -38,16 +38,16 @@ class Shard:
     panel: dict[int, Member] = field(default_factory=dict)
 
 
-def panel_share(partitions: int) -> int:
-    """Return how many panel members each of so many partitions has.
+def compute_panel_share(partitions: int) -> int:
+    """Return how many panel members each of ``partitions`` partitions has.
 
-    >>> panel_share(3)
+    >>> compute_panel_share(3)
     667
     """
     return -(-PANEL // partitions)
 
 
-def members(
+def make_members(
     known: Sequence[tuple[int, str, Record]],
     taxonomy: Taxonomy,
     before: Mapping[int, Member] | None = None,
@@ -57,12 +57,12 @@ def members(
     seen = compute_profiles([record.counts for _, _, record in known], taxonomy.features)
     found = {}
     for row, (key, label, _) in enumerate(known):
-        member = Member(key, key % FOLDS, label, seen.row(row))
+        member = Member(key, key % FOLDS, label, seen.select_row(row))
         found[key] = before[key] if key in before and before[key].is_same(member) else member
     return found
 
 
-def pack(
+def encode_shard(
     canonical: bytes, known: Sequence[tuple[int, str, Record]], taxonomy: Taxonomy
 ) -> tuple[bytes, bytes]:
     """Encode a shard, from canonical sums and panel members as ``(key, label, record)``.
@@ -78,7 +78,7 @@ def pack(
 
 
 def is_intact(blob: bytes, stamp: bytes) -> bool:
-    """Whether a shard's bytes are those that ``pack`` gave with this stamp."""
+    """Whether a shard's bytes are those that ``encode_shard`` gave with this stamp."""
     try:
         sums, entries = _packed.decode(blob)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -91,24 +91,26 @@ def _stamp(canonical: bytes, entries: Sequence[tuple[int, str, bytes]]) -> bytes
     return hashlib.blake2b(canonical + msgspec.msgpack.encode(entries), digest_size=8).digest()
 
 
-def unpack(blob: bytes, taxonomy: Taxonomy, before: Shard | None = None) -> Shard:
-    """Decode what ``pack`` encoded; members of ``before`` stay if they are equal.
+def decode_shard(blob: bytes, taxonomy: Taxonomy, before: Shard | None = None) -> Shard:
+    """Decode what ``encode_shard`` encoded; members of ``before`` stay if they are equal.
 
-    What it has learned of a persona that was renamed since is the new name's.
+    Sums of a persona that was renamed since are put under its new name.
     """
     sums, entries = _packed.decode(blob)
     stored = record_codec.decode_counts_and_labels(
         {str(key): counts for key, _, counts in entries}, taxonomy.fingerprint
     )
     known = [(key, taxonomy.resolve(label) or label, stored[str(key)]) for key, label, _ in entries]
-    panel = members(known, taxonomy, before.panel if before else None)
+    panel = make_members(known, taxonomy, before.panel if before else None)
     return Shard(_rename(PersonaClassifier.from_bytes(sums), taxonomy), panel)
 
 
 def _rename(sums: PersonaClassifier, taxonomy: Taxonomy) -> PersonaClassifier:
     """Return sums with those of former names under today's."""
     names = {
-        old: name for old in sums.labels() if (name := taxonomy.resolve(old)) not in {None, old}
+        old: name
+        for old in sums.count_labels()
+        if (name := taxonomy.resolve(old)) not in {None, old}
     }
     if not names:
         return sums

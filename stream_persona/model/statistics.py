@@ -18,7 +18,7 @@ import numpy as np
 
 from stream_persona.domain.features import MAX_EVENTS, SCALE, Profiles
 from stream_persona.domain.grouping import find_runs, merge_by_key
-from stream_persona.domain.log_share import log_share
+from stream_persona.domain.log_share import compute_log_share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,12 +52,12 @@ class Contribution:
     moments: Ints  # (5, slots)
 
 
-def customer_key(customer_id: str) -> int:
+def hash_customer(customer_id: str) -> int:
     """Return 64 bits of a hash of a customer id."""
     return int.from_bytes(hashlib.blake2b(customer_id.encode(), digest_size=KEY_BYTES).digest())
 
 
-def contribution(profile: Profiles, fold: int = 0) -> Contribution:
+def make_contribution(profile: Profiles, fold: int = 0) -> Contribution:
     """Return the contribution of a profile of one row."""
     return Contributions.of(profile, [fold]).split_rows()[0]
 
@@ -87,7 +87,7 @@ class Contributions:
         shares, own = profiles.shares[tokens], np.maximum(sizes - 1, 0)
         events = np.minimum(profiles.events, MAX_EVENTS)
         e = np.rint(shares * np.repeat(events, own) * SCALE).astype(np.int64)
-        p = np.rint(log_share(shares) * SCALE).astype(np.int64)
+        p = np.rint(compute_log_share(shares) * SCALE).astype(np.int64)
         moments = np.stack([np.ones_like(e), e, e * e // SCALE, p, p * p // SCALE])
         whole = np.rint(events * SCALE).astype(np.int64)
         return cls(np.array(folds, np.int64), whole, own, profiles.slots[tokens], moments)
@@ -142,7 +142,7 @@ class Sums:
 
     def add(self, part: Contribution, y: Any, sign: int = 1) -> None:  # noqa: ANN401 - any class
         """Add a contribution of class ``y``; subtract it with ``sign`` -1."""
-        number = self._class(y)
+        number = self._find_class(y)
         self._totals[number, part.fold] += (sign, sign * part.events)
         base = number << _CLASS_SHIFT | part.fold << _SLOT_BITS
         self._enter(base | part.slots, sign * part.moments)
@@ -155,7 +155,10 @@ class Sums:
 
     def add_rows(self, rows: Contributions, ys: Sequence[Any], signs: Sequence[int]) -> None:
         """Add contributions of the classes ``ys``, each with its sign."""
-        numbers, sign = np.array([self._class(y) for y in ys], np.int64), np.array(signs, np.int64)
+        numbers, sign = (
+            np.array([self._find_class(y) for y in ys], np.int64),
+            np.array(signs, np.int64),
+        )
         totals = np.stack([sign, sign * rows.events], axis=1)
         np.add.at(self._totals, (numbers, rows.folds), totals)
         bases = np.repeat(numbers << _CLASS_SHIFT | rows.folds << _SLOT_BITS, rows.sizes)
@@ -166,7 +169,7 @@ class Sums:
 
         ``names`` are those of its classes that have another one here.
         """
-        numbers = np.array([self._class(names.get(y, y)) for y in other._classes], np.int64)
+        numbers = np.array([self._find_class(names.get(y, y)) for y in other._classes], np.int64)
         for mine, totals in zip(numbers, other._totals, strict=True):
             self._totals[mine] += totals
         for keys, moments in ((other._keys, other._moments), *other._pending):
@@ -183,7 +186,7 @@ class Sums:
         """Events of all labelled customers, at most 100 of each, in units of 2**-20."""
         return int(self._totals[:, :, 1].sum())
 
-    def labels(self) -> dict[Any, int]:
+    def count_labels(self) -> dict[Any, int]:
         """Count the labelled customers of each class that has any."""
         totals = self._totals[:, :, 0].sum(axis=1).tolist()
         present = [y for y, number in self._classes.items() if totals[number]]
@@ -206,7 +209,7 @@ class Sums:
         totals = np.concatenate([self._totals, none])[numbers]
         return Stacked(totals[:, :, 0].T.copy(), totals[:, :, 1].T.copy(), slots, full)
 
-    def canonical(self) -> bytes:
+    def encode_canonically(self) -> bytes:
         """Return bytes that are equal for equal sums, however these came about."""
         self._settle()
         number = self._keys >> _CLASS_SHIFT
@@ -223,7 +226,7 @@ class Sums:
 
     def to_bytes(self) -> bytes:
         """Return the canonical bytes, compressed."""
-        return self.compress(self.canonical())
+        return self.compress(self.encode_canonically())
 
     @staticmethod
     def compress(canonical: bytes) -> bytes:
@@ -245,7 +248,7 @@ class Sums:
         while at < len(raw):
             length, count, *totals = np.frombuffer(raw, "<i8", 2 + 2 * FOLDS, at).tolist()
             at += 8 * (2 + 2 * FOLDS)
-            number = sums._class(raw[at : at + length].decode())
+            number = sums._find_class(raw[at : at + length].decode())
             at += length
             numbers = np.frombuffer(raw, "<i8", (1 + _MOMENTS) * count, at)
             at += 8 * (1 + _MOMENTS) * count
@@ -254,7 +257,7 @@ class Sums:
             sums._enter(numbers[0] | number << _CLASS_SHIFT, numbers[1:])
         return sums
 
-    def _class(self, y: Any) -> int:  # noqa: ANN401 - any class
+    def _find_class(self, y: Any) -> int:  # noqa: ANN401 - any class
         if y not in self._classes:
             self._classes[y] = len(self._classes)
             self._totals = np.concatenate([self._totals, np.zeros((1, FOLDS, 2), np.int64)])

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from stream_persona.domain.features import SCALE, Profiles
-from stream_persona.domain.log_share import log_share
+from stream_persona.domain.log_share import compute_log_share
 from stream_persona.domain.slots import COARSE_SLOTS
 
 if TYPE_CHECKING:
@@ -75,13 +75,13 @@ class Weights:
         """The slots of the tokens that have a weight of their own, ascending."""
         return np.flatnonzero(self.index >= 0)
 
-    def logits(self, profiles: Profiles) -> Floats:
+    def compute_logits(self, profiles: Profiles) -> Floats:
         """Return unnormalised log-probabilities before the last step, (rows, classes)."""
-        evidence = self.gains.bias_at(profiles.events)
-        evidence += (self.gains.at(profiles.events) * self.views(profiles)).sum(axis=0)
+        evidence = self.gains.compute_bias(profiles.events)
+        evidence += (self.gains.compute(profiles.events) * self.compute_views(profiles)).sum(axis=0)
         return np.asarray(self.log_prior + self.evidence_scale * evidence)
 
-    def views(self, profiles: Profiles) -> Floats:
+    def compute_views(self, profiles: Profiles) -> Floats:
         """Return the views' scores, (3, rows, classes), each summed in the order of its slots."""
         position = self.index[profiles.slots]
         kept = position >= 0
@@ -91,22 +91,22 @@ class Weights:
         rows, unit = len(profiles), float(SCALE) ** 2
         halves = np.empty(2 * rows + 1, np.int64)
         halves[0::2], halves[1::2] = starts, middles
-        q, p = np.rint(shares * SCALE), np.rint(log_share(shares) * SCALE)
+        q, p = np.rint(shares * SCALE), np.rint(compute_log_share(shares) * SCALE)
         first = _sum_rows(q, position, starts, self.shares_w)
         second = _sum_rows(p, position, halves, self.logs_w)
         coarse, fine = second[0::2] / unit, second[1::2] / unit
         return np.stack([first / unit, coarse + self.offsets[0], fine + self.offsets[1]])
 
-    def probabilities(self, profiles: Profiles) -> Floats:
+    def predict_probabilities(self, profiles: Profiles) -> Floats:
         """Return the posterior over ``classes``, (rows, classes); each row sums to 1."""
         if len(profiles) == 1:
             return _predict_row(self, _read_row(self, profiles))[None]
-        logits = self.logits(profiles)
+        logits = self.compute_logits(profiles)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         found = odds / odds.sum(axis=1, keepdims=True)
         return found if self.confidence is None else self.confidence.apply(found, profiles.events)
 
-    def evidence(self, profiles: Profiles) -> tuple[Ints, Ints, Floats]:
+    def compute_contributions(self, profiles: Profiles) -> tuple[Ints, Ints, Floats]:
         """Return row and slot of each weighted token; what it adds to logits, (tokens, classes)."""
         if len(profiles) == 1:
             seen = _read_row(self, profiles)
@@ -115,12 +115,15 @@ class Weights:
         kept = position >= 0
         rows = np.repeat(np.arange(len(profiles)), np.diff(profiles.starts))[kept]
         slots, shares, position = profiles.slots[kept], profiles.shares[kept], position[kept]
-        first, second, third = self._gain(profiles.events)
+        first, second, third = self._compute_gain(profiles.events)
         unit = float(SCALE) ** 2
-        q, p = np.rint(shares * SCALE), np.rint(log_share(shares) * SCALE)
+        q, p = np.rint(shares * SCALE), np.rint(compute_log_share(shares) * SCALE)
         # By a power of two before or after the product: the same bits, and fewer divisions. In
         # place, since there is a row of each array for each token.
-        added, view = first[rows], np.concatenate([second, third])[rows + _fine(slots) * len(first)]
+        added, view = (
+            first[rows],
+            np.concatenate([second, third])[rows + _mark_fine(slots) * len(first)],
+        )
         added *= (q / unit)[:, None]
         added *= self.shares_w[position]
         view *= (p / unit)[:, None]
@@ -133,18 +136,18 @@ class Weights:
         seen = _read_row(self, profile)
         return _predict_row(self, seen), seen.slots, _weigh_row(self, seen)
 
-    def share_log_ratios(self, slots: Ints) -> Floats:
+    def compute_share_log_ratios(self, slots: Ints) -> Floats:
         """Return the log-lifts of weighted tokens under the classes, (slots, classes)."""
         return np.asarray(self.lifts_w[self.index[slots]] / SCALE)
 
-    def common_shares(self) -> tuple[Ints, Floats]:
+    def list_common_shares(self) -> tuple[Ints, Floats]:
         """Return the slots of tokens that labelled customers have, and their common shares."""
         slots = self.weighted_slots
         shares = self.common[self.index[slots]]
         return slots[shares > 0], shares[shares > 0]
 
-    def _gain(self, events: Floats) -> Floats:
-        return self.evidence_scale * self.gains.at(events)
+    def _compute_gain(self, events: Floats) -> Floats:
+        return self.evidence_scale * self.gains.compute(events)
 
 
 def _sum_rows(values: Floats, position: Positions, starts: Ints, weights: Ints) -> Floats:
@@ -156,7 +159,7 @@ def _sum_rows(values: Floats, position: Positions, starts: Ints, weights: Ints) 
     return np.asarray(csr_array((values, position, starts), shape=shape) @ weights)
 
 
-def _fine(slots: Ints) -> Ints:
+def _mark_fine(slots: Ints) -> Ints:
     """Return 1 for each slot of a fine token, 0 for a coarse one's."""
     return (slots >= COARSE_SLOTS).astype(np.int64)
 
@@ -196,7 +199,7 @@ def _read_row(weights: Weights, profile: Profiles) -> _Row:
         profile.slots.take(kept),
         int(kept.searchsorted(profile.middles[0])),
         np.rint(shares * SCALE),
-        np.rint(log_share(shares) * SCALE),
+        np.rint(compute_log_share(shares) * SCALE),
         weights.shares_w.take(position, axis=0).astype(np.float64),
         weights.logs_w.take(position, axis=0).astype(np.float64),
         weights.gains.at_one(events),

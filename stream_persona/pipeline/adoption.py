@@ -7,10 +7,10 @@ change on the topic becomes the record's: the next one is compared with it, and 
 
 from __future__ import annotations
 
-from stream_persona.domain.events import milliseconds
+from stream_persona.domain.events import to_milliseconds
 from stream_persona.domain.record import PublishedChange, Record
 from stream_persona.domain.record_codec import with_change
-from stream_persona.pipeline.logged_change import build_change, parse_change
+from stream_persona.pipeline.logged_change import build_change, parse_logged_change
 from stream_persona.pipeline.messages import change_id
 
 
@@ -19,7 +19,7 @@ def adopt_change(customer_id: str, record: Record | None, value: bytes) -> Recor
 
     It is if its revision is greater, and its id that of a change since the record's last deletion:
     what was published before a deletion, or after one that the record does not know, is not its.
-    What no change says stays as it was, or begins with the change.
+    Fields that no change holds stay as they were, or begin with the change.
     """
     before = record or Record()
     published = _read_change(customer_id, before, value)
@@ -36,13 +36,13 @@ def is_of_same_life(customer_id: str, record: Record, value: bytes) -> bool:
 
 def _read_change(customer_id: str, record: Record, value: bytes) -> PublishedChange | None:
     """Read a change, if its id is that of one since the record's last deletion."""
-    change, last = parse_change(value), record.published
+    change, last = parse_logged_change(value), record.published
     if change is None:
         return None
     stays = last is not None and last.current.persona == change.current.persona
     published = build_change(
         change,
-        since=last.since if last and stays else milliseconds(change.occurred_at),
+        since=last.since if last and stays else to_milliseconds(change.occurred_at),
         evidence=last.evidence if last else 0,
         candidate_floor=last.candidate_floor if last else 0,
     )

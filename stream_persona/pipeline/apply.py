@@ -22,7 +22,7 @@ from stream_persona.domain.events import (
     DELETION,
     KINDS,
     TokenizedEvent,
-    milliseconds,
+    to_milliseconds,
 )
 from stream_persona.domain.features import Observation, fold_counting
 from stream_persona.domain.record import Label, Record
@@ -54,7 +54,7 @@ _MINUTE_MS: Final = 60_000
 
 
 @dataclass(slots=True, frozen=True)
-class Rules:
+class ApplyRules:
     """The rules by which events are applied.
 
     Of an input's newest minute, ``uncounted`` events may have come before its count begins, and
@@ -74,7 +74,7 @@ class Rules:
         return cls(tokenizer, TimeRules.of(taxonomy.policy), uncounted, most - uncounted)
 
 
-class Draft(Struct, gc=False):
+class RecordDraft(Struct, gc=False):
     """A customer's record while a batch is applied to it, as the batch's ``row``-th customer.
 
     ``before`` is the stored record, ``base`` the one to whose counts ``observed`` will be added;
@@ -99,7 +99,7 @@ class Draft(Struct, gc=False):
     applied: bool = False
     forgotten: bool = False
 
-    def apply(self, delivery: Delivery, rules: Rules) -> int:
+    def apply(self, delivery: Delivery, rules: ApplyRules) -> int:
         """Apply an event unless its position shows that it was applied before.
 
         Returns ``APPLIED``, ``DUPLICATE``, ``EDITED``, ``EXCESS``, ``DROPPED`` or ``REDELIVERED``.
@@ -119,7 +119,7 @@ class Draft(Struct, gc=False):
         self.past.append(delivery)
         return self._take(delivery, at, rules)
 
-    def _take(self, delivery: Delivery, at: int, rules: Rules) -> int:
+    def _take(self, delivery: Delivery, at: int, rules: ApplyRules) -> int:
         """Take an assignment, or the tokens of an event of behaviour unless it is left out."""
         if delivery.kind == ASSIGNMENT:
             self._assign(delivery, at)
@@ -139,7 +139,9 @@ class Draft(Struct, gc=False):
             self.anomalies += event.anomalies
         return APPLIED
 
-    def _remember(self, event: TokenizedEvent, delivery: Delivery, at: int, rules: Rules) -> int:
+    def _remember(
+        self, event: TokenizedEvent, delivery: Delivery, at: int, rules: ApplyRules
+    ) -> int:
         """Remember the ids of an event that counts; otherwise return why it does not."""
         recent, source, arrived = self.recent, delivery.source, delivery.arrived_at
         known, event_id = recent.get(source, b""), hash_id(event.event_id)
@@ -172,7 +174,7 @@ class Draft(Struct, gc=False):
         self.rates[source] = minute, count
         return False
 
-    def _forget(self, reach: int, rules: Rules) -> None:
+    def _forget(self, reach: int, rules: ApplyRules) -> None:
         """Begin again with what is newer: as if the deletion had come before everything."""
         if reach <= self.deleted_at:
             return
@@ -193,7 +195,7 @@ class Draft(Struct, gc=False):
     def _assign(self, delivery: Delivery, at: int) -> None:
         """Take an assignment as the label unless a later one is known."""
         event, arrived = cast("Assignment", delivery.event), delivery.arrived_at
-        expires = None if event.expires_at is None else milliseconds(event.expires_at)
+        expires = None if event.expires_at is None else to_milliseconds(event.expires_at)
         label = Label(
             at, event.assignment_id, event.persona, expires, event.source,
             -1 if arrived is None else arrived, delivery.partition, delivery.offset,
@@ -210,9 +212,11 @@ class Draft(Struct, gc=False):
         )  # fmt: skip
 
 
-def start_draft(row: int, customer_id: str, record: Record, past: Iterable[Delivery]) -> Draft:
+def start_draft(
+    row: int, customer_id: str, record: Record, past: Iterable[Delivery]
+) -> RecordDraft:
     """Begin a draft of a record; ``past`` are the events applied to it before, where needed."""
-    return Draft(
+    return RecordDraft(
         row, customer_id, record, record, record.label, record.deleted_at,
         record.positions.copy(), record.recent.copy(), record.rates.copy(), record.left_out_at,
         [each for each in past if each.kind != DELETION] if past else [],
@@ -222,11 +226,11 @@ def start_draft(row: int, customer_id: str, record: Record, past: Iterable[Deliv
 def apply_all(
     deliveries: Sequence[Delivery],
     records: Mapping[str, Record],
-    rules: Rules,
+    rules: ApplyRules,
     histories: Histories,
-) -> tuple[list[Draft], EventCounts]:
+) -> tuple[list[RecordDraft], EventCounts]:
     """Apply each event once; a draft of each customer, in the order of their first events."""
-    drafts: dict[str, Draft] = {}
+    drafts: dict[str, RecordDraft] = {}
     applied, effects = [0] * len(KINDS), [0] * (REDELIVERED + 1)
     for delivery in deliveries:
         name = delivery.event.customer_id
@@ -246,7 +250,7 @@ def apply_all(
     )  # fmt: skip
 
 
-def _count_anomalies(drafts: Sequence[Draft], effects: Sequence[int]) -> Counter[str]:
+def _count_anomalies(drafts: Sequence[RecordDraft], effects: Sequence[int]) -> Counter[str]:
     """Count by reason what was left out, and what was odd about events that were not."""
     found = Counter[str](reason for draft in drafts for reason in draft.anomalies)
     for effect, reason in _ANOMALIES.items():
@@ -256,7 +260,7 @@ def _count_anomalies(drafts: Sequence[Draft], effects: Sequence[int]) -> Counter
 
 
 def fold_all(
-    drafts: Sequence[Draft], counts: EventCounts, features: Features
+    drafts: Sequence[RecordDraft], counts: EventCounts, features: Features
 ) -> tuple[dict[str, Record], EventCounts]:
     """Fold the observed tokens; the new records of customers with an applied event.
 

@@ -56,7 +56,7 @@ CAUSES: Final = tuple(cause.name.lower() for cause in Cause)
 
 
 class Belief(Struct, gc=False):
-    """What the model makes of a record: probabilities in the taxonomy's order, and n.
+    """The model's prediction for a record: probabilities in the taxonomy's order, and n.
 
     ``evidence`` is n as of the record's own clock; once it has faded, as of the time of that.
     ``thresholds`` are those of the personas, in the same order: None, or none at all, where the
@@ -70,7 +70,7 @@ class Belief(Struct, gc=False):
     candidate_floor: float | None = None
 
 
-def millionths(rows: NDArray[np.float64]) -> list[tuple[int, ...]]:
+def to_millionths(rows: NDArray[np.float64]) -> list[tuple[int, ...]]:
     """Convert probabilities (rows, personas) to integers; those of a row sum to a million."""
     return list(map(tuple, apportion(rows, MILLION).tolist()))
 
@@ -116,29 +116,29 @@ def decide(
         cause=cause,
         at=at,
         published_at=now,
-        since=_named_since(published, current, at, taxonomy),
+        since=_find_named_since(published, current, at, taxonomy),
         # Faded evidence is not rounded up to what a name would need.
         evidence=(int if record.faded_at else round)(belief.evidence * 1_000),
-        candidate_floor=_candidate_floor(belief, taxonomy),
+        candidate_floor=_find_candidate_floor(belief, taxonomy),
         personas=taxonomy.names,
         previous=published.current if published else None,
         current=current,
         why=(),
         model_version=belief.model_version,
         taxonomy_version=taxonomy.version,
-        previous_personas=_former_names(published, taxonomy.names),
+        previous_personas=_find_former_names(published, taxonomy.names),
     )
 
 
 def _choose_posterior(record: Record, belief: Belief, taxonomy: Taxonomy) -> PublishedPosterior:
-    """The label where one holds; else the name chosen, if there is confidence enough for it."""
-    label, policy = taxonomy.resolve(record.active_label()), taxonomy.policy
+    """Choose the label where one holds; else the name, if there is confidence enough for it."""
+    label, policy = taxonomy.resolve(record.find_active_label()), taxonomy.policy
     distribution = belief.distribution
     if label is not None:
         return PublishedPosterior(
             label, MILLION, ambiguous=False, assigned=True, distribution=distribution
         )
-    held = _held_name(record.published, taxonomy)
+    held = _find_held_name(record.published, taxonomy)
     dwells = _dwells(record, policy)
     name, confidence = _choose_name(distribution, taxonomy.names, held, policy, dwells=dwells)
     if name is None or is_ambiguous(
@@ -159,8 +159,8 @@ def _find_threshold(name: str, belief: Belief, taxonomy: Taxonomy) -> float:
     return taxonomy.policy.min_confidence if measured is None else measured
 
 
-def _held_name(published: PublishedChange | None, taxonomy: Taxonomy) -> str | None:
-    """The predicted name of the last change, as it is today, if it is one of today's personas."""
+def _find_held_name(published: PublishedChange | None, taxonomy: Taxonomy) -> str | None:
+    """Find the last change's predicted name as it is today, if it is one of today's personas."""
     if published is None or published.current.assigned:
         return None
     return taxonomy.resolve(published.current.persona)
@@ -182,7 +182,7 @@ def _choose_name(
     *,
     dwells: bool,
 ) -> tuple[str | None, int]:
-    """The name by the table above, of any confidence, and its probability in millionths."""
+    """Choose the name by the table above; return it and its probability in millionths."""
     most = max(distribution)
     likeliest = personas[distribution.index(most)]
     if held == likeliest:
@@ -206,10 +206,10 @@ def is_ambiguous(
     return confidence < least * MILLION or evidence < policy.min_evidence
 
 
-def _named_since(
+def _find_named_since(
     published: PublishedChange | None, current: PublishedPosterior, at: int, taxonomy: Taxonomy
 ) -> int:
-    """The event time from which the last name holds; 0 before the first."""
+    """Return the event time from which the last name holds; 0 before the first."""
     if published is not None and current.persona in {
         None, taxonomy.resolve(published.current.persona)
     }:  # fmt: skip
@@ -217,8 +217,8 @@ def _named_since(
     return at if current.persona is not None else 0
 
 
-def _candidate_floor(belief: Belief, taxonomy: Taxonomy) -> int:
-    """In millionths; unmeasured: all that are left out add up to less than the share allowed."""
+def _find_candidate_floor(belief: Belief, taxonomy: Taxonomy) -> int:
+    """Find it in millionths; unmeasured: such that the personas below sum to less than allowed."""
     measured = belief.candidate_floor
     if measured is None:
         measured = (1.0 - taxonomy.policy.candidate_coverage) / len(taxonomy.names)
@@ -244,7 +244,7 @@ def _find_cause(
     personas: tuple[str, ...],
     cause: Cause,
 ) -> Cause:
-    """``cause``, unless personas or an assignment have come or gone, or evidence has faded."""
+    """Return ``cause``, unless personas or an assignment came or went, or evidence has faded."""
     if published is not None and published.personas != personas:
         return Cause.MODEL
     if current.assigned:
@@ -263,7 +263,7 @@ def _loses_name(published: PublishedChange, current: PublishedPosterior) -> bool
 
 
 def _find_time(record: Record, cause: Cause) -> int:
-    """The event time of a change: of the newest event, or of the instant that caused it."""
+    """Return the event time of a change: of the newest event, or of the instant that caused it."""
     label, due = record.label, 0
     if cause is Cause.DECAY:
         due = record.faded_at
@@ -272,15 +272,15 @@ def _find_time(record: Record, cause: Cause) -> int:
     return max(record.counts.clock, label.at if label is not None else 0, due)
 
 
-def _former_names(
+def _find_former_names(
     published: PublishedChange | None, personas: tuple[str, ...]
 ) -> tuple[str, ...] | None:
-    """The personas of the last change, where they are not those of today."""
+    """Return the personas of the last change, where they are not those of today."""
     return published.personas if published and published.personas != personas else None
 
 
 def find_candidates(personas: Sequence[str], distribution: Sequence[int], floor: int) -> list[str]:
-    """The personas of at least ``floor`` (in millionths), likeliest first; that one always is.
+    """Find the personas of at least ``floor`` (in millionths), likeliest first; never none.
 
     >>> find_candidates(("a", "b", "c"), (300_000, 600_000, 100_000), floor=200_000)
     ['b', 'a']

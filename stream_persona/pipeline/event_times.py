@@ -1,4 +1,4 @@
-"""What is believed of the times of events: which counts, and which events a deletion reaches.
+"""Rules for the times of events: which one counts, and which events a deletion reaches.
 
 An event has a time of its own, which its producer's clock claims, and an arrival, which the
 broker's clock has set. Nothing is known of the arrival of files' events, nor of a topic's whose
@@ -41,8 +41,8 @@ class TimeRules:
     def of(cls, policy: Policy) -> Self:
         """Take the rules of a policy."""
         return cls(
-            whole_milliseconds(policy.max_future_seconds),
-            whole_milliseconds(policy.clock_tolerance_seconds),
+            to_whole_milliseconds(policy.max_future_seconds),
+            to_whole_milliseconds(policy.clock_tolerance_seconds),
         )
 
     def clamp(self, delivery: Delivery) -> int:
@@ -67,6 +67,6 @@ class TimeRules:
         return max(self.clamp(deletion), deletion.arrived_at or 0, 1)
 
 
-def whole_milliseconds(seconds: float) -> int:
-    """Seconds of a policy in the unit of event times."""
+def to_whole_milliseconds(seconds: float) -> int:
+    """Convert seconds of a policy to the unit of event times."""
     return round(seconds * 1_000)

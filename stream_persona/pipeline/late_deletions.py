@@ -41,7 +41,7 @@ def find_late_deletions(
 
 
 def _may_leave_some(record: Record, reach: int, times: TimeRules) -> bool:
-    """Whether a record may have events, or assignments but its label, that a deletion leaves.
+    """Whether a record may hold events, or assignments besides its label, that a deletion spares.
 
     No event happened later than its own time, so those up to the reach are forgotten. An assignment
     of an earlier time than the label's may have arrived later, and be left where the label is not.

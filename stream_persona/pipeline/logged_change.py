@@ -1,4 +1,4 @@
-"""The last change of a customer as its message has it: what a lost record can be given of it. Pure.
+"""Parses a customer's last change from its message, to restore a lost record. Pure.
 
 A message holds all but three fields of a change: since when the name holds, the evidence, and the
 floor of candidates. The public record has the last two, where it is of the same revision.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from stream_persona.domain.events import milliseconds
+from stream_persona.domain.events import to_milliseconds
 from stream_persona.domain.record import MILLION, PublishedChange, PublishedPosterior
 from stream_persona.pipeline.decision import CAUSES
 from stream_persona.pipeline.messages import change_id, decode_public_record
@@ -60,7 +60,7 @@ class LoggedChange(Struct, frozen=True):
 _change_decoder = msgspec.json.Decoder(LoggedChange)
 
 
-def parse_change(value: bytes) -> LoggedChange | None:
+def parse_logged_change(value: bytes) -> LoggedChange | None:
     """Parse a message; None for what is no change."""
     try:
         change = _change_decoder.decode(value)
@@ -69,7 +69,7 @@ def parse_change(value: bytes) -> LoggedChange | None:
     return change if change.cause in CAUSES else None
 
 
-def decode_published(
+def restore_published(
     customer_id: str,
     record: Record,
     logged: bytes | None,
@@ -87,16 +87,18 @@ def decode_published(
     """
     if record.is_marker:
         return None
-    change = parse_change(logged or b"")
+    change = parse_logged_change(logged or b"")
     if change is None:
         return None
     found = decode_public_record(customer_id, public or b"")
     same = found if found is not None and found.revision == change.revision else None
     published = build_change(
         change,
-        since=0 if change.current.persona is None else milliseconds(change.occurred_at),
+        since=0 if change.current.persona is None else to_milliseconds(change.occurred_at),
         evidence=round(1_000 * (same.evidence if same else evidence)),
-        candidate_floor=_lowest_share(change.current.distribution, same.candidates if same else ()),
+        candidate_floor=_find_lowest_share(
+            change.current.distribution, same.candidates if same else ()
+        ),
     )
     own = change_id(customer_id, record.deleted_at, published)
     return published if own == change.change_id or not whole else None
@@ -111,8 +113,8 @@ def build_change(
     return PublishedChange(
         revision=change.revision,
         cause=CAUSES.index(change.cause),
-        at=milliseconds(change.occurred_at),
-        published_at=milliseconds(change.published_at),
+        at=to_milliseconds(change.occurred_at),
+        published_at=to_milliseconds(change.published_at),
         since=since,
         evidence=evidence,
         candidate_floor=candidate_floor,
@@ -126,8 +128,8 @@ def build_change(
     )
 
 
-def _lowest_share(shares: dict[str, float], candidates: Sequence[str]) -> int:
-    """The floor of which exactly these are candidates; without any, those of an equal share."""
+def _find_lowest_share(shares: dict[str, float], candidates: Sequence[str]) -> int:
+    """Find the floor above which exactly these are candidates; without any, the equal share."""
     known = [shares[name] for name in candidates if name in shares]
     return round(MILLION * (min(known) if known else 1 / max(1, len(shares))))
 

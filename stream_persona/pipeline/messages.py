@@ -9,7 +9,7 @@ import msgspec
 import orjson
 from msgspec import Struct
 
-from stream_persona.domain.events import encode, rfc3339
+from stream_persona.domain.events import encode, format_rfc3339
 from stream_persona.domain.record import MILLION, PublishedChange, PublishedPosterior, Record
 from stream_persona.pipeline.decision import CAUSES, find_candidates
 
@@ -75,13 +75,13 @@ def encode_messages(customer_id: str, record: Record) -> tuple[bytes, bytes]:
         message = f"no change of {customer_id} was published yet"
         raise ValueError(message)
     shared = _Shared(
-        _posterior_json(published.current, published.personas),
-        _reasons_json(published),
-        rfc3339(published.published_at),
+        _build_posterior_json(published.current, published.personas),
+        _build_reasons_json(published),
+        format_rfc3339(published.published_at),
     )
     return (
-        _change_json(customer_id, record.deleted_at, published, shared),
-        _public_json(customer_id, published, shared),
+        _build_change_json(customer_id, record.deleted_at, published, shared),
+        _build_public_json(customer_id, published, shared),
     )
 
 
@@ -103,7 +103,7 @@ class _Shared(NamedTuple):
     published_at: str
 
 
-def _change_json(
+def _build_change_json(
     customer_id: str, deleted_at: int, published: PublishedChange, shared: _Shared
 ) -> bytes:
     previous, former = published.previous, published.previous_personas or published.personas
@@ -111,10 +111,10 @@ def _change_json(
         "change_id": change_id(customer_id, deleted_at, published),
         "customer_id": customer_id,
         "revision": published.revision,
-        "occurred_at": rfc3339(published.at),
+        "occurred_at": format_rfc3339(published.at),
         "published_at": shared.published_at,
         "cause": CAUSES[published.cause],
-        "previous": _posterior_json(previous, former) if previous else None,
+        "previous": _build_posterior_json(previous, former) if previous else None,
         "current": shared.current,
         "why": shared.why,
         "model_version": published.model_version,
@@ -122,7 +122,7 @@ def _change_json(
     })  # fmt: skip
 
 
-def _public_json(customer_id: str, published: PublishedChange, shared: _Shared) -> bytes:
+def _build_public_json(customer_id: str, published: PublishedChange, shared: _Shared) -> bytes:
     current = published.current
     possible = (
         [current.persona]
@@ -142,7 +142,7 @@ def _public_json(customer_id: str, published: PublishedChange, shared: _Shared) 
     })  # fmt: skip
 
 
-def _posterior_json(posterior: PublishedPosterior, personas: Sequence[str]) -> dict[str, Any]:
+def _build_posterior_json(posterior: PublishedPosterior, personas: Sequence[str]) -> dict[str, Any]:
     return {
         "persona": posterior.persona,
         "confidence": posterior.confidence / MILLION,
@@ -154,7 +154,7 @@ def _posterior_json(posterior: PublishedPosterior, personas: Sequence[str]) -> d
     }
 
 
-def _reasons_json(published: PublishedChange) -> list[dict[str, Any]]:
+def _build_reasons_json(published: PublishedChange) -> list[dict[str, Any]]:
     return [
         {"feature": feature, "value": value, "lift": lift / MILLION}
         for feature, value, lift in published.why

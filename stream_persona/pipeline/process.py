@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from stream_persona.domain.due import advance_all
 from stream_persona.domain.record_codec import with_change
-from stream_persona.pipeline.apply import Draft, Rules, apply_all, fold_all
+from stream_persona.pipeline.apply import ApplyRules, RecordDraft, apply_all, fold_all
 from stream_persona.pipeline.decision import Cause
 from stream_persona.pipeline.late_deletions import find_late_deletions
 from stream_persona.pipeline.messages import encode_messages
-from stream_persona.pipeline.scoring import Predictions, decide_all, predict, with_reasons
+from stream_persona.pipeline.scoring import Predictions, add_reasons, decide_all, predict
 from stream_persona.pipeline.training import (
     derive_signed,
     derive_updates,
@@ -43,7 +43,7 @@ _NO_HISTORIES: Histories = {}
 _NO_EVENTS = EventCounts()
 
 
-def process_batch(  # noqa: PLR0913 - what is pure is given everything
+def process_batch(  # noqa: PLR0913 - a pure function takes all its inputs as arguments
     deliveries: Sequence[Delivery],
     records: Mapping[str, Record],
     predictor: Predictor,
@@ -67,7 +67,7 @@ def process_batch(  # noqa: PLR0913 - what is pure is given everything
     )
     predicted = predict(folded, predictor, taxonomy)
     decided = decide_all(predicted, predictor, taxonomy, now, Cause.BEHAVIOUR, undecided)
-    changes = with_reasons(decided, predicted, predictor, taxonomy, tokenizer.names)
+    changes = add_reasons(decided, predicted, predictor, taxonomy, tokenizer.names)
     trials = _find_trials(drafts, folded, predicted, taxonomy)
     return _conclude(folded, changes, drafts, updates, trials, counts)
 
@@ -110,13 +110,13 @@ def rescore(
     ended = {name: each for name, each in advanced.items() if each is not records[name]}
     predicted = predict(advanced, predictor, taxonomy)
     decided = decide_all(predicted, predictor, taxonomy, now, cause, undecided)
-    changes = with_reasons(decided, predicted, predictor, taxonomy, tokenizer.names)
+    changes = add_reasons(decided, predicted, predictor, taxonomy, tokenizer.names)
     changed = ended | {name: advanced[name] for name in changes}
     return _conclude(changed, changes, (), _unlearn_ended(records, ended, taxonomy))
 
 
 def _update_model(
-    drafts: Sequence[Draft], folded: Mapping[str, Record], taxonomy: Taxonomy
+    drafts: Sequence[RecordDraft], folded: Mapping[str, Record], taxonomy: Taxonomy
 ) -> list[ModelUpdate]:
     """Subtract what labelled customers added before, then add what they add now."""
     labelled = [each for each in drafts if each.applied and (each.label or each.before.label)]
@@ -134,7 +134,7 @@ def _unlearn_ended(
     gone = {
         name: before[name]
         for name, each in ended.items()
-        if each.active_label() != before[name].active_label()
+        if each.find_active_label() != before[name].find_active_label()
     }
     return derive_updates(gone, taxonomy, -1)
 
@@ -146,16 +146,16 @@ def _fold(
     tokenizer: Tokenizer,
     now: int,
     histories: Histories,
-) -> tuple[Sequence[Draft], dict[str, Record], Sequence[ModelUpdate], EventCounts]:
+) -> tuple[Sequence[RecordDraft], dict[str, Record], Sequence[ModelUpdate], EventCounts]:
     """Apply events to their drafts; return these, the records by ``now``, and what it changes."""
-    drafts, applied = apply_all(deliveries, records, Rules.of(taxonomy, tokenizer), histories)
+    drafts, applied = apply_all(deliveries, records, ApplyRules.of(taxonomy, tokenizer), histories)
     new, counts = fold_all(drafts, applied, taxonomy.features)
     folded = advance_all(new, now, taxonomy)
     return drafts, folded, _update_model(drafts, folded, taxonomy), counts
 
 
 def _find_trials(
-    drafts: Sequence[Draft],
+    drafts: Sequence[RecordDraft],
     folded: Mapping[str, Record],
     predicted: Predictions,
     taxonomy: Taxonomy,
@@ -171,7 +171,7 @@ def _find_trials(
         PrequentialTrial(
             name,
             find_label(predicted.records[row], taxonomy) or "",
-            predicted.inputs.row(row),
+            predicted.inputs.select_row(row),
             tuple(predicted.probabilities[row].tolist()),
         )
         for row, name in enumerate(predicted.customers if assigned else ())
@@ -187,7 +187,7 @@ def _is_new_example(before: Record, after: Record, taxonomy: Taxonomy) -> bool:
 def _conclude(
     records: dict[str, Record],
     changes: Mapping[str, PublishedChange],
-    drafts: Sequence[Draft] = (),
+    drafts: Sequence[RecordDraft] = (),
     updates: Sequence[ModelUpdate] = (),
     trials: Sequence[PrequentialTrial] = (),
     counts: EventCounts = _NO_EVENTS,

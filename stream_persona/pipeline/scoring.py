@@ -1,4 +1,4 @@
-"""From records to changes: predict many customers at once, decide for each, explain what moved."""
+"""From records to changes: predicts many customers, decides for each, explains the changes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from stream_persona.domain.due import decay_evidence
 from stream_persona.domain.features import Profiles, compute_profiles
-from stream_persona.model.explain import reasons
-from stream_persona.pipeline.decision import Belief, decide, millionths
+from stream_persona.model.explain import find_reasons
+from stream_persona.pipeline.decision import Belief, decide, to_millionths
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -46,7 +46,9 @@ def predict(records: Mapping[str, Record], predictor: Predictor, taxonomy: Taxon
     found = list(known.values())
     seen = compute_profiles([record.counts for record in found], taxonomy.features)
     none = np.empty((0, len(taxonomy.names)))
-    return Predictions(list(known), found, seen, predictor.probabilities(seen) if found else none)
+    return Predictions(
+        list(known), found, seen, predictor.predict_probabilities(seen) if found else none
+    )
 
 
 def decide_all(
@@ -61,7 +63,7 @@ def decide_all(
 
     Rows of ``undecided`` customers have none.
     """
-    rows, evidence = millionths(predicted.probabilities), _find_evidence(predicted, taxonomy)
+    rows, evidence = to_millionths(predicted.probabilities), _find_evidence(predicted, taxonomy)
     version, thresholds = predictor.version, predictor.thresholds
     floor, changes = predictor.candidate_floor, {}
     for row, record in enumerate(predicted.records):
@@ -75,7 +77,7 @@ def decide_all(
 
 
 def _find_evidence(predicted: Predictions, taxonomy: Taxonomy) -> list[float]:
-    """Each row's effective number of events: as of its own clock, or of when it faded."""
+    """Find each row's effective number of events: as of its own clock, or of when it faded."""
     own: list[float] = predicted.inputs.events.tolist()
     for row, record in enumerate(predicted.records):
         if record.faded_at:
@@ -83,7 +85,7 @@ def _find_evidence(predicted: Predictions, taxonomy: Taxonomy) -> list[float]:
     return own
 
 
-def with_reasons(
+def add_reasons(
     changes: Mapping[int, PublishedChange],
     predicted: Predictions,
     predictor: Predictor,
@@ -93,11 +95,11 @@ def with_reasons(
     """Give the changes of rows their reasons, all at once; the changes by customer."""
     if not changes:
         return {}
-    whys = reasons(
+    whys = find_reasons(
         predictor,
-        predicted.inputs.rows(list(changes)),
-        [change.current.likeliest(change.personas) for change in changes.values()],
-        names.name,
+        predicted.inputs.select_rows(list(changes)),
+        [change.current.find_likeliest(change.personas) for change in changes.values()],
+        names.name_slot,
         taxonomy.policy.reasons,
     )
     return {

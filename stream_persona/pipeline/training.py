@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stream_persona.domain.features import compute_profiles
-from stream_persona.model.statistics import FOLDS, Contributions, customer_key
+from stream_persona.model.statistics import FOLDS, Contributions, hash_customer
 from stream_persona.pipeline.types import ModelUpdate
 
 if TYPE_CHECKING:
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 def find_label(record: Record, taxonomy: Taxonomy) -> str | None:
-    """The persona of the taxonomy that is assigned as of the record's own clock, if any."""
-    return taxonomy.resolve(record.active_label())
+    """Return the taxonomy's persona that is assigned as of the record's own clock, if any."""
+    return taxonomy.resolve(record.find_active_label())
 
 
 def find_unknown_label(record: Record, taxonomy: Taxonomy) -> str | None:
-    """The persona that the record would be an example of if the taxonomy knew it, if any."""
+    """Return the persona that would make the record an example if the taxonomy knew it."""
     if record.label is None or not len(record.counts):
         return None
-    label = record.active_label()
+    label = record.find_active_label()
     return label if taxonomy.resolve(label) is None else None
 
 
@@ -51,7 +51,7 @@ def derive_signed(
     known = [each for each in signed if is_training_example(each[1], taxonomy)]
     if not known:
         return []
-    keys = [customer_key(name) for name, _, _ in known]
+    keys = [hash_customer(name) for name, _, _ in known]
     parts = compute_contributions([record for _, record, _ in known], keys, taxonomy).split_rows()
     return [
         ModelUpdate(name, find_label(record, taxonomy) or "", part, sign)

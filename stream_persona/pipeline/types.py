@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from msgspec import Struct
 
-from stream_persona.domain.events import KINDS, event_time
+from stream_persona.domain.events import KINDS, get_event_time
 
 if TYPE_CHECKING:
     from stream_persona.domain.events import Event, TokenizedEvent
@@ -42,7 +42,7 @@ class Delivery(Struct, gc=False):
     ) -> Self:  # fmt: skip
         """Make a delivery; ``at`` and ``source`` are computed once, since they are used often."""
         source = kind << 16 | partition
-        return cls(event, kind, partition, offset, arrived_at, event_time(event), source)
+        return cls(event, kind, partition, offset, arrived_at, get_event_time(event), source)
 
 
 #: By customer, what was applied of them before, in the order of its inputs' offsets.
@@ -101,7 +101,7 @@ class EventCounts(NamedTuple):
 
 @dataclass(slots=True, frozen=True)
 class Outcome:
-    """What a batch leads to.
+    """The effect of a batch: records, messages, model updates and counts.
 
     ``records`` holds the changed ones, ``messages`` are for ``persona-changes`` in order (None:
     a tombstone), ``public_records`` the public records to write (None: to delete), ``causes`` those

@@ -23,7 +23,7 @@ from stream_persona.domain.events import KINDS, Deletion, decode_for_taxonomy
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.domain.inputs import FILE_BIT
 from stream_persona.errors import DecodeError, InputError
-from stream_persona.files.formats import EventFile, Format, recognise
+from stream_persona.files.formats import EventFile, Format, recognize
 from stream_persona.files.identity import (
     Content,
     Part,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 CHUNK: Final = 4_000
 
 
-def file_partition(name: str) -> int:
+def number_file_partition(name: str) -> int:
     """Return the number that stands for a partition in the positions of a file's events.
 
     ``name`` is the id of its content, or a path. 44 bits of a hash of it stand above the kind
@@ -58,7 +58,7 @@ def file_partition(name: str) -> int:
     return (int.from_bytes(digest) >> 20) << 19 | FILE_BIT
 
 
-class _Source:
+class _ReplayedFile:
     """A file to replay, its content, and the parts of that, each with a partition."""
 
     def __init__(self, file: EventFile) -> None:
@@ -70,14 +70,14 @@ class _Source:
     def identify(self, known: Mapping[str, str]) -> None:
         """Give the file the ids that its content is known by."""
         self.parts: list[Part] = find_parts(self.file, self.content, known)
-        self._partitions = [(part.last, file_partition(part.id)) for part in self.parts]
+        self._partitions = [(part.last, number_file_partition(part.id)) for part in self.parts]
 
     @property
     def partitions(self) -> list[int]:
         """What stands for a partition in positions, of each part."""
         return [partition for _, partition in self._partitions]
 
-    def partition_of(self, number: int) -> int:
+    def find_partition(self, number: int) -> int:
         """Return what stands for a partition in the position of a row."""
         return next(partition for last, partition in self._partitions if number <= last)
 
@@ -110,15 +110,15 @@ class Files:
         self._nobody = NobodyIds(settings.nobody)
         self._events = EventReader(taxonomy, now, self._nobody)
         self._rows = RowReader(kind, settings.input_topics)
-        found = [recognise(path) for path in paths]
+        found = [recognize(path) for path in paths]
         for file in found:
             self._rows.check_columns(file)
-        self._sources = [_Source(file) for file in found]
+        self._sources = [_ReplayedFile(file) for file in found]
         #: Rows of all files.
         self.total = sum(source.content.rows for source in self._sources)
 
     def identify(self, known: Mapping[str, str]) -> dict[str, str]:
-        """Know again what was replayed before; return the contents of the files and their parts.
+        """Match the files with those replayed before; return their contents and parts.
 
         ``known`` are the ones of earlier replays; all of them are to be kept for later ones.
         """
@@ -149,13 +149,13 @@ class Files:
     def earlier(self) -> dict[int, int]:
         """The partitions by which an earlier version knew the files, by those that they have."""
         return {
-            partition: file_partition(source.name)
+            partition: number_file_partition(source.name)
             for source in self._sources
             if source.file.format in {Format.LINES, Format.PARQUET}
             for partition in source.partitions
         }
 
-    async def chunks(self) -> AsyncIterator[list[Found]]:
+    async def read_chunks(self) -> AsyncIterator[list[Found]]:
         """Yield everything in the files, some thousand events at a time; deletions come first.
 
         A late deletion could not read a file again, and what it drops at once needs no such thing.
@@ -166,11 +166,11 @@ class Files:
         while chunk := list(islice(found, CHUNK)):
             yield chunk
 
-    def _read_deletions(self, source: _Source) -> Iterator[Found]:
+    def _read_deletions(self, source: _ReplayedFile) -> Iterator[Found]:
         if self._kind in {None, KINDS.index(Deletion)}:
             yield from filter(_is_deletion, self._read_events(source))
 
-    def _read_events(self, source: _Source) -> Iterator[Found]:
+    def _read_events(self, source: _ReplayedFile) -> Iterator[Found]:
         for number, value, error in self._rows.read(source.file):
             try:
                 if error is not None:
@@ -180,7 +180,7 @@ class Files:
                 if event.customer_id in self._nobody:
                     yield Anomaly.NOBODY
                     continue
-                partition = source.partition_of(number)
+                partition = source.find_partition(number)
                 delivery = self._events.bound(Delivery.of(event, kind, partition, number))
             except DecodeError as found:
                 yield Unreadable(found.reason, found.detail, source.name, number, value)
@@ -192,4 +192,4 @@ def _is_deletion(found: Found) -> bool:
     return isinstance(found, Delivery) and isinstance(found.event, Deletion)
 
 
-__all__ = ["CHUNK", "FILE_BIT", "KIND_NAMES", "Files", "file_partition"]
+__all__ = ["CHUNK", "FILE_BIT", "KIND_NAMES", "Files", "number_file_partition"]

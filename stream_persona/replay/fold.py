@@ -20,18 +20,18 @@ from stream_persona.clocks import MACHINE_CLOCKS, Clocks
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DamagedRecordError, DamagedShardError
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.model.explain import affinities
-from stream_persona.model.shard import panel_share
+from stream_persona.model.shard import compute_panel_share
 from stream_persona.pipeline import process
 from stream_persona.pipeline.decision import Cause
 from stream_persona.pipeline.messages import encode_copy
-from stream_persona.replay.summary import Summary
+from stream_persona.replay.summary import ReplaySummary
 from stream_persona.store.model_replica import make_replica
 from stream_persona.store.names import ListingReader, ListingWriter, load_carried
 from stream_persona.store.ranking_tables import save_common
 from stream_persona.store.repository import RecordCache, load
-from stream_persona.store.shards import fold_shard, panel, publish_shard, read_shards
+from stream_persona.store.shards import fold_shard, load_panel, publish_shard, read_shards
 from stream_persona.store.tables import Write
 from stream_persona.store.writes import build_write
 from stream_persona.worker.takeover import PartitionTaker
@@ -86,7 +86,7 @@ class Replay:
         self._touched: dict[int, set[str]] = {}
         self._names: dict[int, CarriedNames] = {}
         self._listing = ListingReader(tables)
-        self.summary = Summary()
+        self.summary = ReplaySummary()
 
     async def run(
         self,
@@ -95,7 +95,7 @@ class Replay:
         unreadable: Callable[[Unreadable], None] = lambda _: None,
         progress: Callable[[int], None] = lambda _: None,
         earlier: Mapping[int, int] = _NONE,
-    ) -> Summary:
+    ) -> ReplaySummary:
         """Fold all chunks, then publish; ``unreadable`` is handed what could not be read.
 
         ``earlier`` are the partitions under which an earlier version stored the positions of the
@@ -118,7 +118,7 @@ class Replay:
         chunks: AsyncIterable[Sequence[Found]],
         unreadable: Callable[[Unreadable], None],
         progress: Callable[[int], None],
-    ) -> Summary:
+    ) -> ReplaySummary:
         await self._share_names()
         async for chunk in chunks:
             deliveries = []
@@ -147,7 +147,7 @@ class Replay:
         """Fold a chunk into the records, one home partition after the other."""
         homes: dict[int, list[Delivery]] = {}
         for delivery in deliveries:
-            partition = home_partition(delivery.event.customer_id, self._settings.partitions)
+            partition = find_home_partition(delivery.event.customer_id, self._settings.partitions)
             homes.setdefault(partition, []).append(delivery)
         for partition, all_own in homes.items():
             claim = await self._claim(partition)
@@ -230,8 +230,8 @@ class Replay:
             folded = await fold_shard(self._tables, partition, self._taxonomy)
             if folded.damaged:
                 raise DamagedRecordError(sorted(folded.damaged))
-            share = panel_share(self._settings.partitions)
-            known, _ = await panel(self._tables, folded.labelled, share, self._taxonomy)
+            share = compute_panel_share(self._settings.partitions)
+            known, _ = await load_panel(self._tables, folded.labelled, share, self._taxonomy)
             await publish_shard(self._tables, claim, folded.sums, known, self._taxonomy)
         stamps = await self._tables.load_stamps(range(self._settings.partitions))
         stored, _, damaged_shards = await read_shards(self._tables, stamps, {}, self._taxonomy)
@@ -246,7 +246,7 @@ class Replay:
         if self._claims:
             await self._share_names(now=True)
             names = self._tokenizer.names
-            await self._tables.save_affinities(affinities(weights, names.key))
+            await self._tables.save_affinities(affinities(weights, names.join_names))
             if self._settings.tastes:
                 await save_common(self._tables, weights, names, self._taxonomy)
         return weights

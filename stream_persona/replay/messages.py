@@ -1,4 +1,4 @@
-"""What the messages of topics are to a replay, and to a rebuild.
+"""Reads the messages of topics: for a replay by today's mapping, for a rebuild as mapped before.
 
 A replay maps what is in the topics of sources by today's mapping: that is how a changed one reads
 the past. A rebuild folds again what was, so it takes the events of sources from the reroutes, as

@@ -1,4 +1,4 @@
-"""Folding a Redis that has lost everything again from the topics; then workers go on from there."""
+"""Folds a Redis that has lost everything again from the topics; workers then go on from there."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from stream_persona.kafka.connection import connection_options, start_client
 from stream_persona.kafka.group import list_partitions
 from stream_persona.kafka.log_reader import KafkaEventLog
 from stream_persona.kafka.range_reader import RangeReader
-from stream_persona.kafka.refusals import explaining
+from stream_persona.kafka.refusals import explain_missing_right
 from stream_persona.replay.fold import Replay
 from stream_persona.replay.messages import FormerMessages
 from stream_persona.replay.run import hide, open_servers
-from stream_persona.replay.summary import Summary
+from stream_persona.replay.summary import ReplaySummary
 from stream_persona.replay.topics import Range, Topics, refuse_live_workers
 from stream_persona.store import deployment as deployments
 from stream_persona.store.deployment import Deployment
@@ -38,7 +38,7 @@ async def rebuild(
     taxonomy: Taxonomy,
     progress: Progress = hide,
     clocks: Clocks = MACHINE_CLOCKS,
-) -> Summary:
+) -> ReplaySummary:
     """Fold all that the topics hold into Redis, and let the group go on behind it.
 
     What Redis holds already is left as it is: events that are in a record change nothing. Events of
@@ -65,7 +65,7 @@ async def rebuild(
         advance = stack.enter_context(progress("events", source.total))
         replay = Replay(settings, taxonomy, tables, publisher, history, clocks=clocks)
         began = clocks.monotonic()
-        summary = await replay.run(source.chunks(), progress=advance)
+        summary = await replay.run(source.read_chunks(), progress=advance)
         await replay.store_offsets({(tp.topic, tp.partition): end for tp, end in ends.items()})
         await _commit(settings, ends, deployment.id)
         summary.seconds = clocks.monotonic() - began
@@ -75,7 +75,7 @@ async def rebuild(
 async def _describe(settings: Settings, taxonomy: Taxonomy, tables: Tables) -> Deployment:
     """Return the deployment of these tables, made anew where its descriptor is lost."""
     own = Deployment.of(settings, taxonomy)
-    stored = deployments.decode(await tables.create_deployment(own.encode()))
+    stored = deployments.decode_deployment(await tables.create_deployment(own.encode()))
     deployments.refuse_differences(settings, taxonomy, stored)
     return stored
 
@@ -87,7 +87,7 @@ async def _find_ends(settings: Settings) -> dict[TopicPartition, int]:
     """
     try:
         async with RangeReader(settings, patience=settings.retry_seconds) as reader:
-            held = await reader.bounds(list_partitions(settings))
+            held = await reader.load_bounds(list_partitions(settings))
     except (KafkaError, OSError, ValueError) as error:
         message = f"the broker did not say where the topics end: {error}"
         raise UnavailableError(message) from error
@@ -102,7 +102,7 @@ async def _commit(settings: Settings, ends: dict[TopicPartition, int], deploymen
     try:
         await start_client(consumer, settings)
         consumer.assign(list(ends))
-        with explaining(settings, "Read"):
+        with explain_missing_right(settings, "Read"):
             await consumer.commit(
                 {tp: OffsetAndMetadata(end, deployment) for tp, end in ends.items()}
             )

@@ -14,7 +14,7 @@ from stream_persona.kafka.log_reader import KafkaEventLog
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.replay.files import Files
 from stream_persona.replay.fold import Replay
-from stream_persona.replay.summary import Summary
+from stream_persona.replay.summary import ReplaySummary
 from stream_persona.replay.topics import Range, Topics, refuse_live_workers
 from stream_persona.store.ingested_files import load_ingested
 from stream_persona.store.redis import RedisTables
@@ -56,7 +56,7 @@ async def open_servers(settings: Settings) -> AsyncIterator[tuple[RedisTables, K
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class BackfillRequest:
     """What to replay: ``files`` (all of ``kind``, or of what each line says), else topics.
 
     ``kinds`` are the input topics to read the ``span`` of, as indices into ``events.KINDS``, and
@@ -76,10 +76,10 @@ class Request:
 async def backfill(
     settings: Settings,
     taxonomy: Taxonomy,
-    request: Request,
+    request: BackfillRequest,
     progress: Progress = hide,
     clocks: Clocks = MACHINE_CLOCKS,
-) -> Summary:
+) -> ReplaySummary:
     """Replay files or topics; ``progress`` is entered once their number of events is known.
 
     Raises:
@@ -108,14 +108,14 @@ async def backfill(
         )
         began = clocks.monotonic()
         summary = await replay.run(
-            source.chunks(), unreadable=note, progress=advance, earlier=earlier
+            source.read_chunks(), unreadable=note, progress=advance, earlier=earlier
         )
         summary.seconds = clocks.monotonic() - began
         return summary
 
 
 async def _identify(files: Files, tables: RedisTables, settings: Settings) -> dict[int, int]:
-    """Know files again, and let later replays know them; return ``Files.earlier``.
+    """Identify files, and store their contents for later replays; return ``Files.earlier``.
 
     Raises:
         InputError: one was ingested.

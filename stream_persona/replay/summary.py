@@ -20,7 +20,7 @@ Found = Delivery | Unreadable | Anomaly
 
 
 @dataclass(slots=True)
-class Summary:
+class ReplaySummary:
     """Counts of what became of every event that was read."""
 
     applied: Counter[str] = field(default_factory=Counter)
@@ -53,7 +53,7 @@ class Summary:
         self.unreadable[found.reason] += 1
         self.examples.setdefault(found.reason, found)
 
-    def plain(self) -> dict[str, Any]:
+    def to_plain(self) -> dict[str, Any]:
         """Return plain values; ``read`` is all that was applied, known, unreadable or nobody's."""
         others = self.unreadable.total() + self.anomalies[Anomaly.NOBODY]
         return {
@@ -83,4 +83,4 @@ class Summary:
         }
 
 
-__all__ = ["Found", "Summary", "Unreadable"]
+__all__ = ["Found", "ReplaySummary", "Unreadable"]

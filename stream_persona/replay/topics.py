@@ -63,15 +63,15 @@ def resolve(
             without one are left out.
     """
 
-    def offset_at(time: int | None, tp: TopicPartition, otherwise: int) -> int:
+    def find_offset(time: int | None, tp: TopicPartition, otherwise: int) -> int:
         return otherwise if time is None else by_time[time].get(tp, ends[tp])
 
     resolved = {}
     for tp, end in ends.items():
         start = max(
-            beginnings[tp], span.from_offset or 0, offset_at(span.from_time, tp, beginnings[tp])
+            beginnings[tp], span.from_offset or 0, find_offset(span.from_time, tp, beginnings[tp])
         )
-        stop = min(end, offset_at(span.to_time, tp, end))
+        stop = min(end, find_offset(span.to_time, tp, end))
         if span.to_offset is not None:
             stop = min(stop, span.to_offset)
         resolved[tp] = range(start, max(start, stop))
@@ -116,7 +116,7 @@ class Topics:
             await self._begin()
         except KafkaError as error:
             await self._reader.stop()
-            raise _unavailable(error) from error
+            raise _make_unavailable_error(error) from error
         except BaseException:
             await self._reader.stop()
             raise
@@ -125,7 +125,7 @@ class Topics:
     async def __aexit__(self, *_: object) -> None:
         await self._reader.stop()
 
-    async def chunks(self) -> AsyncIterator[list[Found]]:
+    async def read_chunks(self) -> AsyncIterator[list[Found]]:
         """Yield everything in the range, some thousand events at a time."""
         chunk: list[Found] = []
         try:
@@ -135,7 +135,7 @@ class Topics:
                     yield chunk
                     chunk = []
         except KafkaError as error:
-            raise _unavailable(error) from error
+            raise _make_unavailable_error(error) from error
         if chunk:
             yield chunk
 
@@ -148,11 +148,11 @@ class Topics:
             for topic in self._topics
             for number in range(counts.get(topic, settings.partitions))
         ]
-        held = await self._reader.bounds(partitions)
+        held = await self._reader.load_bounds(partitions)
         beginnings = {tp: offsets.start for tp, offsets in held.items()}
         ends = {tp: offsets.stop for tp, offsets in held.items()}
         by_time = {
-            time: await self._reader.offsets_at(time, partitions)
+            time: await self._reader.find_offsets_at(time, partitions)
             for time in {self._span.from_time, self._span.to_time}
             if time is not None
         }
@@ -196,7 +196,7 @@ class Topics:
             settings,
             lambda admin: admin.list_consumer_group_offsets(settings.group, partitions=homes),
         )
-        for tp, held in (await self._reader.bounds(homes)).items():
+        for tp, held in (await self._reader.load_bounds(homes)).items():
             done = committed[tp].offset if tp in committed else 0
             if held and done < held.stop:
                 raise InputError(
@@ -253,5 +253,5 @@ async def refuse_live_workers(settings: Settings) -> None:
         raise TopologyError(message)
 
 
-def _unavailable(error: KafkaError) -> UnavailableError:
+def _make_unavailable_error(error: KafkaError) -> UnavailableError:
     return UnavailableError(f"the broker did not answer as expected: {error}")

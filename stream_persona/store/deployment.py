@@ -108,7 +108,7 @@ class Deployment(msgspec.Struct, frozen=True):
         >>> msgspec.structs.replace(made, sources={"a": "1"}).describe_change_of_sources(made)
         'a is new'
         """
-        own, theirs = _mappings(self), _mappings(before)
+        own, theirs = _get_mappings(self), _get_mappings(before)
         changes = [
             *(f"{topic} is new" for topic in own if topic not in theirs),
             *(f"{topic} is mapped otherwise" for topic in own.keys() & theirs.keys()
@@ -129,7 +129,7 @@ class Difference(NamedTuple):
     message: str
 
 
-def decode(blob: bytes) -> Deployment:
+def decode_deployment(blob: bytes) -> Deployment:
     """Decode a stored descriptor.
 
     Raises:
@@ -156,7 +156,7 @@ async def load(tables: Tables) -> Deployment | None:
         UnavailableError: Redis stayed away.
     """
     blob = await tables.load_deployment()
-    return None if blob is None else decode(blob)
+    return None if blob is None else decode_deployment(blob)
 
 
 def find_differences(
@@ -217,7 +217,7 @@ def _is_set(deployment: Deployment) -> str:
     return "off" if isinstance(deployment.tastes, msgspec.UnsetType) else "on"
 
 
-def _mappings(deployment: Deployment) -> dict[str, str]:
+def _get_mappings(deployment: Deployment) -> dict[str, str]:
     return {} if isinstance(deployment.sources, msgspec.UnsetType) else deployment.sources
 
 

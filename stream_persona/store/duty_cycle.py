@@ -46,8 +46,8 @@ class DutyCycle:
         """Whether enough time has passed since the last work."""
         return self._clock() >= self._due_at
 
-    def seconds_left(self) -> float:
-        """Seconds until work is due again; 0 when it is."""
+    def compute_seconds_left(self) -> float:
+        """Return the seconds until work is due again; 0 when it is."""
         return max(0.0, self._due_at - self._clock())
 
     def record(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""What can be read of keys, members and fields in Redis: a damaged one holds up no other."""
+"""Decodes keys, members and fields of Redis; a damaged one is skipped, and holds up no other."""
 
 from __future__ import annotations
 
@@ -84,6 +84,6 @@ def encode_worker(worker: str) -> bytes:
     return worker.encode(errors="surrogateescape")
 
 
-def escape(text: str) -> str:
+def escape_pattern(text: str) -> str:
     """Return the pattern of keys that matches this text alone."""
     return re.sub(r"([*?\[\]\\^])", r"\\\1", text)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _CHUNK: Final = 2_000
 
 
-async def read(
+async def read_examples(
     tables: Tables,
     partitions: int,
     taxonomy: Taxonomy,
@@ -39,12 +39,12 @@ async def read(
         for start in range(0, len(customers), _CHUNK):
             chunk = customers[start : start + _CHUNK]
             records, _ = await repository.load_training_examples(tables, chunk, taxonomy)
-            found += examples(records, taxonomy)
+            found += make_examples(records, taxonomy)
             progress(len(chunk))
     return sort_by_hash(found)
 
 
-def examples(records: Mapping[str, Record], taxonomy: Taxonomy) -> list[Example]:
+def make_examples(records: Mapping[str, Record], taxonomy: Taxonomy) -> list[Example]:
     """Make examples of the records that the model learns from, each as of its own clock."""
     known = {
         c: record for c, record in records.items() if training.is_training_example(record, taxonomy)
@@ -54,7 +54,7 @@ def examples(records: Mapping[str, Record], taxonomy: Taxonomy) -> list[Example]
         Example(
             customer,
             training.find_label(record, taxonomy) or "",
-            seen.row(row),
+            seen.select_row(row),
             record.label.at if record.label else 0,
         )
         for row, (customer, record) in enumerate(known.items())

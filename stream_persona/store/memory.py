@@ -147,10 +147,10 @@ class MemoryTables:
         self.suspects.difference_update(customers)
 
     async def scan(self, cursor: int, count: int) -> tuple[int, list[str]]:
-        return _page(self.states, cursor, count)
+        return _scan_page(self.states, cursor, count)
 
     async def scan_markers(self, cursor: int, count: int) -> tuple[int, list[str]]:
-        return _page(self.markers, cursor, count)
+        return _scan_page(self.markers, cursor, count)
 
     async def load_labelled(self, partition: int) -> list[str]:
         return sorted(self._labelled.get(partition, ()))
@@ -223,7 +223,7 @@ class MemoryTables:
         self.announced += messages
 
     async def scan_public(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
-        following, known = _page(self.public_records, cursor, count)
+        following, known = _scan_page(self.public_records, cursor, count)
         return following, [self.public_records[customer] for customer in known]
 
     async def save_report(self, worker: str, status: bytes) -> None:
@@ -267,7 +267,7 @@ def _apply(table: dict[str, T], changes: Mapping[str, T | None]) -> None:
             table[key] = value
 
 
-def _page(table: Mapping[str, bytes], cursor: int, count: int) -> tuple[int, list[str]]:
+def _scan_page(table: Mapping[str, bytes], cursor: int, count: int) -> tuple[int, list[str]]:
     known = sorted(table)
     end = cursor + count
     return (end if end < len(known) else 0), known[cursor:end]

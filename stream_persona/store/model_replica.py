@@ -156,7 +156,7 @@ class RiverReplica:
         if not self._moved or not self._folding.is_due():
             return False
         began, before = self._clock(), self.weights.version
-        known = await examples.read(self._tables, self._partitions, self._taxonomy)
+        known = await examples.read_examples(self._tables, self._partitions, self._taxonomy)
         self.weights = await asyncio.to_thread(
             fit, self._specification, known, self._taxonomy.names
         )

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from stream_persona.domain.carried_names import CarriedNames, deletions_in, merge, room_of
+from stream_persona.domain.carried_names import (
+    CarriedNames,
+    compute_room,
+    merge,
+    read_deletions_version,
+)
 from stream_persona.domain.token_names import Listing
 from stream_persona.store.duty_cycle import DutyCycle
 
@@ -39,7 +44,7 @@ async def load_carried(
 ) -> CarriedNames:
     """Load the names of one of so many partitions."""
     stored = await tables.load_names(partition)
-    return CarriedNames.load(stored, room_of(partitions), claim)
+    return CarriedNames.load(stored, compute_room(partitions), claim)
 
 
 def encode_listing(listing: Listing) -> bytes:
@@ -73,7 +78,7 @@ class ListingReader:
     async def read(self) -> Listing | None:
         """Return the listing if it is another one than was read last; else None.
 
-        One that is damaged is none: its writer writes it again.
+        A damaged listing is not returned: its writer writes it again.
 
         Raises:
             UnavailableError: Redis stayed away.
@@ -120,7 +125,9 @@ class ListingWriter:
         if versions != self._merged:
             moved = {p for p, each in versions.items() if each != self._merged.get(p)}
             is_urgent = any(
-                deletions_in(versions[p]) != deletions_in(self._merged.get(p, "")) for p in moved
+                read_deletions_version(versions[p])
+                != read_deletions_version(self._merged.get(p, ""))
+                for p in moved
             )
             if now or (self._urgent if is_urgent else self._ordinary).is_due():
                 await self._merge(held, versions)

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class Unpublished(NamedTuple):
-    """Changes (None: tombstones) that may not be published; whose record is ``damaged``."""
+    """Changes (None: tombstones) that may be unpublished; customers with ``damaged`` records."""
 
     changes: list[tuple[str, bytes | None]]
     damaged: set[str]

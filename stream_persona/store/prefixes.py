@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from redis.exceptions import NoPermissionError, ResponseError
 
 from stream_persona.errors import TopologyError
-from stream_persona.store.entries import escape
+from stream_persona.store.entries import escape_pattern
 from stream_persona.store.tables import Keyspace
 
 if TYPE_CHECKING:
@@ -53,10 +53,10 @@ return found
 """
 
 
-def shorter_overlapping(prefix: str) -> Iterator[str]:
+def list_shorter_overlapping(prefix: str) -> Iterator[str]:
     """Yield the prefixes that a prefix continues so that they overlap; the shortest is the first.
 
-    >>> list(shorter_overlapping("shop:persona:eu:"))
+    >>> list(list_shorter_overlapping("shop:persona:eu:"))
     ['shop:']
     """
     return (prefix[: found.start()] for found in _BEGINNING.finditer(prefix))
@@ -72,7 +72,7 @@ async def refuse_overlaps(prefix: str, tables: RedisTables) -> None:
         TopologyError: there is one; names it, and what to do.
         UnavailableError: Redis stayed away.
     """
-    others = [*shorter_overlapping(prefix), *(prefix + each for each in _PLAIN)]
+    others = [*list_shorter_overlapping(prefix), *(prefix + each for each in _PLAIN)]
     found = await tables.ask(lambda store: _find_deployments(store, others))
     if not found and await tables.load_deployment() is None:
         found = await _find_longer(prefix, tables)
@@ -98,14 +98,14 @@ async def _find_deployments(store: Store, prefixes: Iterable[str]) -> list[str]:
 
 async def _find_longer(prefix: str, tables: RedisTables) -> list[str]:
     """Find the prefixes of deployments that continue this one so that they overlap."""
-    pattern, cursor = f"{escape(prefix)}persona*{_DESCRIPTOR}", 0
+    pattern, cursor = f"{escape_pattern(prefix)}persona*{_DESCRIPTOR}", 0
     found = []
     while True:
         cursor, keys = await tables.ask(
             lambda store, at=cursor: store.scan(at, pattern, _SCANNED)  # type: ignore[misc]
         )
         others = [key.decode(errors="replace").removesuffix(_DESCRIPTOR) for key in keys]
-        found += [other for other in others if prefix in shorter_overlapping(other)]
+        found += [other for other in others if prefix in list_shorter_overlapping(other)]
         if not cursor:
             return found
 
@@ -118,7 +118,7 @@ async def _find_elsewhere(store: Store, prefix: str) -> list[str]:
     key = Keyspace(prefix).of("deployment")
     try:
         (info,) = await store.run(("INFO", "keyspace"))
-        others = [name for name in _databases(info) if name != str(own)]
+        others = [name for name in _read_databases(info) if name != str(own)]
         (found,) = await store.run(("EVAL", _FIND_IN_DATABASES, 1, key, *others))
     except (NoPermissionError, ResponseError) as error:
         logger.info("other databases of this Redis are not looked at: it refuses to (%s)", error)
@@ -126,7 +126,7 @@ async def _find_elsewhere(store: Store, prefix: str) -> list[str]:
     return [each.decode() for each in found]
 
 
-def _databases(info: object) -> list[str]:
+def _read_databases(info: object) -> list[str]:
     """Read which databases hold any key, from either form of an answer."""
     if isinstance(info, dict):
         return [str(name).removeprefix("db") for name in info]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from stream_persona.domain.common_tastes import encode_common
-from stream_persona.model.explain import common_tastes
+from stream_persona.model.explain import list_common_tastes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -47,5 +47,5 @@ async def save_common(
     Raises:
         UnavailableError: Redis stayed away.
     """
-    shares = common_tastes(predictor, taxonomy, names)
+    shares = list_common_tastes(predictor, taxonomy, names)
     await tables.save_common_tastes(encode_common(shares, taxonomy.version))

@@ -36,7 +36,7 @@ class RedisTables(DeploymentInRedis, DamageInRedis, DueInRedis, NamesInRedis, Ra
 
     @classmethod
     def connect(cls, url: str, prefix: str = "", retry_seconds: float = 60.0) -> RedisTables:
-        """Tables on the server or the Cluster at ``url``; connects when first used.
+        """Make tables on the server or the Cluster at ``url``; they connect when first used.
 
         Raises:
             TopologyError: the address is malformed.
@@ -48,19 +48,19 @@ class RedisTables(DeploymentInRedis, DamageInRedis, DueInRedis, NamesInRedis, Ra
 
     async def ping(self) -> str:
         """Return the server's version; waits for a server that is still starting."""
-        return await self.ask(lambda store: store.version())
+        return await self.ask(lambda store: store.load_version())
 
     async def claim(self, partitions: Iterable[int]) -> dict[int, Claim]:
         return {p: await self.ask(lambda store, p=p: store.claim(p)) for p in partitions}  # type: ignore[misc]
 
     async def load_owners(self, partitions: Sequence[int]) -> dict[int, int]:
-        found = await self.ask(lambda store: store.tokens(partitions))
+        found = await self.ask(lambda store: store.load_tokens(partitions))
         known = zip(partitions, found, strict=True)
         return {p: entries.decode_token(token) for p, token in known if token}
 
     async def load(self, customers: Sequence[str]) -> dict[str, bytes]:
         keys = [(self._keys.of("state", c), self._keys.of("deleted", c)) for c in customers]
-        found = await self.ask(lambda store: store.either(keys))
+        found = await self.ask(lambda store: store.get_either(keys))
         return {c: blob for c, blob in zip(customers, found, strict=True) if blob is not None}
 
     async def commit(self, claim: Claim, write: Write) -> None:
@@ -119,7 +119,7 @@ class RedisTables(DeploymentInRedis, DamageInRedis, DueInRedis, NamesInRedis, Ra
         found = await self._get([self._keys.of("model", p) for p in partitions])
         return {p: (b[:8], b[8:]) for p, b in zip(partitions, found, strict=True) if b}
 
-    async def topic_ids(self, found: Mapping[str, str]) -> dict[str, str]:
+    async def load_topic_ids(self, found: Mapping[str, str]) -> dict[str, str]:
         """Return the ids of the topics that records hold positions of; new ones are stored."""
         key = self._keys.of("topics")
         await self._run(*(("HSETNX", key, kind, topic) for kind, topic in found.items()))

@@ -17,7 +17,7 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from stream_persona.errors import RedisUnavailableError
 from stream_persona.retrying import retry_until
-from stream_persona.setting_forms import variable
+from stream_persona.setting_forms import name_variable
 from stream_persona.store import entries
 from stream_persona.store.redis_errors import raise_if_permanent
 
@@ -38,7 +38,7 @@ _SCANNED: Final = 10_000
 
 
 class RedisAccess:
-    """What every part of the tables asks a store by; ``open_store`` opens it when first needed.
+    """Calls a store for every part of the tables; ``open_store`` opens it when first needed.
 
     ``retry_seconds`` is how long Redis may stay away.
     """
@@ -62,7 +62,7 @@ class RedisAccess:
             await self._store.close()
 
     async def ask(self, call: Callable[[Store], Awaitable[T]]) -> T:
-        """Return what a call makes of the store, tried again with backoff while it is unusable.
+        """Return the result of a call on the store, tried again with backoff while it is unusable.
 
         Raises:
             TopologyError: the server refuses the login, or another program uses one of our keys.
@@ -85,7 +85,7 @@ class RedisAccess:
         except _REDIS_ERRORS as error:
             message = f"Redis was not usable for {self._seconds:g} s: {error}"
             if self._store is None:  # it was never reached: a server may end what is no TLS
-                message += f"; see {variable('redis_url')}, rediss:// if it takes TLS alone"
+                message += f"; see {name_variable('redis_url')}, rediss:// if it takes TLS alone"
             raise RedisUnavailableError(message) from error
         if has_failed:  # reads may succeed all the time that no write can
             self._log_usable()
@@ -95,7 +95,7 @@ class RedisAccess:
         return await self.ask(lambda store: store.get(keys))
 
     async def _scan(self, kind: str, cursor: int, count: int) -> tuple[int, list[str]]:
-        pattern = f"{entries.escape(self._keys.of(kind, ''))}*"
+        pattern = f"{entries.escape_pattern(self._keys.of(kind, ''))}*"
         following, keys = await self.ask(lambda store: store.scan(cursor, pattern, count))
         return following, entries.decode_texts(keys, "a key")
 

@@ -27,17 +27,21 @@ def check_address(url: str) -> None:
         options: dict[str, object] = {**parse_url(url)}
         ConnectionPool.from_url(url).make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, RedisError) as error:
-        raise _wrong(f"the client takes no such address{_show(error, url)}") from None
+        raise _make_error(f"the client takes no such address{_show(error, url)}") from None
     for name in _TEXTS:
         if name in options:
-            raise _wrong(f"records are bytes, and {name} makes text of them")
+            raise _make_error(f"records are bytes, and {name} makes text of them")
     for name in _FILES:
         if name in options and not Path(str(options[name])).exists():
-            raise _wrong(f"there is no {options[name]}, which {name} names")
+            raise _make_error(f"there is no {options[name]}, which {name} names")
     if options.get("ssl_cert_reqs", "required") != "required":
-        raise _wrong("a certificate is always verified, and ssl_cert_reqs would leave that out")
+        raise _make_error(
+            "a certificate is always verified, and ssl_cert_reqs would leave that out"
+        )
     if not options.get("ssl_check_hostname", True):
-        raise _wrong("a server's name is always verified, and ssl_check_hostname leaves that out")
+        raise _make_error(
+            "a server's name is always verified, and ssl_check_hostname leaves that out"
+        )
 
 
 def _show(error: Exception, url: str) -> str:
@@ -49,7 +53,7 @@ def _show(error: Exception, url: str) -> str:
     return "" if any(secret in text for secret in secrets) else f" ({text})"
 
 
-def _wrong(why: str) -> TopologyError:
+def _make_error(why: str) -> TopologyError:
     return TopologyError(
         f"STREAM_PERSONA_REDIS_URL: {why}; correct it, or leave out what is behind '?'"
     )

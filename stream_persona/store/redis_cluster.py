@@ -54,7 +54,7 @@ from redis.crc import key_slot
 from stream_persona.store import entries
 from stream_persona.store.redis_copies import OffsetCopies
 from stream_persona.store.redis_nodes import Nodes, Script
-from stream_persona.store.redis_port import Reply, values_by_kind
+from stream_persona.store.redis_port import Reply, list_values_by_kind
 from stream_persona.store.tables import Claim, Write
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Cluster(Nodes):
 
     def __init__(self, cluster: RedisCluster, keys: Keyspace) -> None:
         self._claim, self._intend, self._write, self._finish, self._part, offsets = scripts = [
-            Script.named(f"cluster_{name}")
+            Script.load(f"cluster_{name}")
             for name in ("claim", "intend", "write", "finish", "part", "offsets")
         ]
         super().__init__(cluster, keys, scripts)
@@ -113,12 +113,12 @@ class Cluster(Nodes):
         self._owners: dict[int, _Owner] = {}
 
     async def claim(self, partition: int) -> Claim:
-        """Make a token; what the owner before has left undone is done when this returns.
+        """Make a token, and finish the write that the owner before has announced.
 
         It is done without new copies of the offsets: those that are there show which masters are
         older, until the new owner has written.
         """
-        call = self._claim.call([self._owner_key(partition)])
+        call = self._claim.make_command([self._make_owner_key(partition)])
         ((token, now, redo, before, places),) = await self.run(call)
         claim = Claim(partition, int(token))
         offsets, newest = await self._copies.read(partition, _parse_places(places))
@@ -130,12 +130,12 @@ class Cluster(Nodes):
             return replace(claim, offsets=None)
         return replace(claim, offsets=offsets, newest=newest)
 
-    async def tokens(self, partitions: Sequence[int]) -> list[bytes | None]:
-        return await self.run(*(("HGET", self._owner_key(p), "token") for p in partitions))
+    async def load_tokens(self, partitions: Sequence[int]) -> list[bytes | None]:
+        return await self.run(*(("HGET", self._make_owner_key(p), "token") for p in partitions))
 
     async def load_pending(self, partition: int) -> bytes | None:
         found: bytes | None
-        (found,) = await self.run(("HGET", self._owner_key(partition), "pending"))
+        (found,) = await self.run(("HGET", self._make_owner_key(partition), "pending"))
         return found
 
     async def commit(self, writes: Sequence[tuple[Claim, Write]]) -> list[Reply]:
@@ -155,7 +155,7 @@ class Cluster(Nodes):
         if owner is None or owner.token != claim.token:
             owner = _Owner(claim.token)
         last, places = (claim.token, owner.acked), owner.places
-        (token,) = await self.tokens([claim.partition])
+        (token,) = await self.load_tokens([claim.partition])
         if entries.decode_token(token or b"") < claim.token:
             return True
         return await self._copies.are_behind(claim.partition, last, places)
@@ -174,8 +174,8 @@ class Cluster(Nodes):
         return await self._take_turn(claim, owner, write)
 
     async def save_shard(self, claim: Claim, blob: bytes) -> Reply:
-        keys = [self._owner_key(claim.partition), self._keys.of("model", claim.partition)]
-        (saved,) = await self.run(self._part.call(keys, claim.token, blob))
+        keys = [self._make_owner_key(claim.partition), self._keys.of("model", claim.partition)]
+        (saved,) = await self.run(self._part.make_command(keys, claim.token, blob))
         return Reply(saved)
 
     async def _take_turn(self, claim: Claim, owner: _Owner, write: Write) -> Reply:
@@ -204,7 +204,9 @@ class Cluster(Nodes):
         redo = msgspec.msgpack.encode(write)
         at = ",".join(map(str, places))
         terms = claim.token, owner.turn, owner.acked, redo, pending, at
-        (now,) = await self.run(self._intend.call([self._owner_key(claim.partition)], *terms))
+        (now,) = await self.run(
+            self._intend.make_command([self._make_owner_key(claim.partition)], *terms)
+        )
         return int(now)
 
     async def _do(
@@ -223,26 +225,29 @@ class Cluster(Nodes):
         terms = f"{writer} {now + _VALID_SECONDS} {fence} {write.marker_ms}"
         by_slot = self._split_by_slot(claim.partition, write)
         answers = await self.run(
-            *(self._write.call(each.keys, terms, *each.triples) for each in by_slot), *copies
+            *(self._write.make_command(each.keys, terms, *each.triples) for each in by_slot),
+            *copies,
         )
         return all(answers)
 
     async def _finish_write(self, claim: Claim, turn: int) -> None:
-        await self.run(self._finish.call([self._owner_key(claim.partition)], claim.token, turn))
+        await self.run(
+            self._finish.make_command([self._make_owner_key(claim.partition)], claim.token, turn)
+        )
 
     def _split_by_slot(self, partition: int, write: Write) -> list[_SlotWrite]:
         by_slot: dict[int, _SlotWrite] = {}
-        for name, key, value in self._effects(partition, write):
+        for name, key, value in self._list_effects(partition, write):
             slot = key_slot(key.encode())
             if slot not in by_slot:
-                by_slot[slot] = _SlotWrite([self.tagged("fence", partition, slot)], [])
+                by_slot[slot] = _SlotWrite([self.make_tagged_key("fence", partition, slot)], [])
             by_slot[slot].add(name, key, value)
         return list(by_slot.values())
 
-    def _effects(self, partition: int, write: Write) -> Iterator[tuple[str, str, bytes | str]]:
+    def _list_effects(self, partition: int, write: Write) -> Iterator[tuple[str, str, bytes | str]]:
         """Yield the commands that a write consists of: name, key, value."""
         of = self._keys.of
-        for kind, values in values_by_kind(write):
+        for kind, values in list_values_by_kind(write):
             for customer, value in values.items():
                 yield "SET" if value else "DEL", of(kind, customer), value or b""
         for customer, marker in write.markers.items():
@@ -263,12 +268,12 @@ class Cluster(Nodes):
         for name, value in write.names.items():
             yield "HSET" if value else "HDEL", names, name.encode() + b" " + (value or b"")
 
-    def owner_types(self, partition: int) -> dict[str, bytes]:
-        return {self._owner_key(partition): b"hash"}
+    def describe_owner_keys(self, partition: int) -> dict[str, bytes]:
+        return {self._make_owner_key(partition): b"hash"}
 
-    def _owner_key(self, partition: int) -> str:
+    def _make_owner_key(self, partition: int) -> str:
         slot = key_slot(self._keys.of("model", partition).encode())
-        return self.tagged("owner", partition, slot)
+        return self.make_tagged_key("owner", partition, slot)
 
 
 def _parse_places(text: bytes | None) -> Places | None:

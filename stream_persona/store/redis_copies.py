@@ -36,13 +36,15 @@ class OffsetCopies:
 
     async def find_places(self) -> Places:
         """Find the lowest hash slot of each master."""
-        return tuple(sorted(await self._nodes.lowest_slots()))
+        return tuple(sorted(await self._nodes.find_lowest_slots()))
 
     def write(self, claim: Claim, turn: int, write: Write, places: Places) -> list[Command]:
         """Return the commands that leave the copies."""
         fields = [each for pair in write.offsets.items() for each in pair]
         return [
-            self._script.call([self._key(claim.partition, place)], claim.token, turn, *fields)
+            self._script.make_command(
+                [self._key(claim.partition, place)], claim.token, turn, *fields
+            )
             for place in places
         ]
 
@@ -67,13 +69,13 @@ class OffsetCopies:
             )
         )
         copies = [parse_offsets(copy) for copy in found]
-        return least_offsets(copies), greatest_offsets(copies)
+        return find_least_offsets(copies), find_greatest_offsets(copies)
 
     def _key(self, partition: int, place: int) -> str:
-        return self._nodes.tagged("offsets", partition, place)
+        return self._nodes.make_tagged_key("offsets", partition, place)
 
 
-def least_offsets(copies: Sequence[Mapping[str, int]]) -> dict[str, int]:
+def find_least_offsets(copies: Sequence[Mapping[str, int]]) -> dict[str, int]:
     """Return the least offset of each topic; a topic that a copy lacks has none."""
     first, *others = copies or [{}]
     return {
@@ -83,7 +85,7 @@ def least_offsets(copies: Sequence[Mapping[str, int]]) -> dict[str, int]:
     }
 
 
-def greatest_offsets(copies: Sequence[Mapping[str, int]]) -> dict[str, int]:
+def find_greatest_offsets(copies: Sequence[Mapping[str, int]]) -> dict[str, int]:
     """Return the greatest offset of each topic in any copy."""
     greatest: dict[str, int] = {}
     for copy in copies:

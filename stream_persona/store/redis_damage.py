@@ -1,4 +1,4 @@
-"""What is kept in Redis of damage: bytes that were set aside, and customers to be looked at."""
+"""Damage in Redis: the bytes that were set aside, and the customers to check."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class DamageInRedis(RedisAccess):
-    """The part of ``RedisTables`` that is of damage."""
+    """The part of ``RedisTables`` for damaged data."""
 
     async def set_aside(self, damaged: Mapping[str, bytes]) -> None:
         of, seconds = self._keys.of, ASIDE_SECONDS

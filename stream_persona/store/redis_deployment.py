@@ -7,7 +7,7 @@ from typing import Final
 from stream_persona.errors import RedisUnavailableError
 from stream_persona.store.redis_access import RedisAccess
 
-#: A try of which the answer was lost may have done it.
+#: Returns 1 also if an earlier try, whose answer was lost, has replaced it.
 _REPLACE: Final = """
 local found = redis.call('GET', KEYS[1])
 if found == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class DueInRedis(RedisAccess):
-    """The part of ``RedisTables`` that is of due times."""
+    """The part of ``RedisTables`` for due times."""
 
     async def load_due(
         self, partitions: Sequence[int], until: int, limit: int

@@ -71,7 +71,7 @@ def raise_if_permanent(error: Exception) -> None:
     text = str(error)
     if isinstance(error, _REFUSED):
         message = f"STREAM_PERSONA_REDIS_URL: the server refuses the login ({text})"
-        raise TopologyError(f"{message}{_remedy(error)}") from None
+        raise TopologyError(f"{message}{_find_remedy(error)}") from None
     if _IN_A_SCRIPT.search(text):
         message = f"STREAM_PERSONA_REDIS_URL: the server refuses the login ({text})"
         raise TopologyError(f"{message}{_RIGHTS}") from None
@@ -81,7 +81,7 @@ def raise_if_permanent(error: Exception) -> None:
         message = f"STREAM_PERSONA_REDIS_URL: what answers there is no Redis ({text})"
         raise TopologyError(f"{message}; name the address of one") from None
     if text.startswith("WRONGTYPE"):
-        raise foreign_key_error(text) from None
+        raise make_foreign_key_error(text) from None
     if _NO_DATABASE.search(text):
         message = f"STREAM_PERSONA_REDIS_URL: the server has no such database ({text})"
         raise TopologyError(f"{message}; name one that it has, on a Cluster 0") from None
@@ -89,7 +89,7 @@ def raise_if_permanent(error: Exception) -> None:
         raise RedisUnavailableError(f"Redis refused a command: {text}") from error
 
 
-def _remedy(error: Exception) -> str:
+def _find_remedy(error: Exception) -> str:
     return _RIGHTS if isinstance(error, NoPermissionError) else ""
 
 
@@ -138,7 +138,7 @@ def _explain_tls(error: ssl.SSLError) -> TopologyError | RedisUnavailableError:
     return RedisUnavailableError(f"Redis broke a connection off ({reason})")
 
 
-def foreign_key_error(details: str) -> TopologyError:
+def make_foreign_key_error(details: str) -> TopologyError:
     """Return the error that says whose keys these are."""
     message = "another program uses keys of this deployment; set STREAM_PERSONA_PREFIX"
     return TopologyError(f"{message} to a name of its own ({details})")

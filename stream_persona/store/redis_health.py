@@ -53,7 +53,7 @@ class RedisLook:
     unknown: tuple[str, ...] = ()
 
 
-def judge(server: str, info: Mapping[str, Any], schedule: str | None) -> list[RedisFinding]:
+def check_server(server: str, info: Mapping[str, Any], schedule: str | None) -> list[RedisFinding]:
     """Judge a server by its ``INFO`` and its ``save`` setting, None where that is not known."""
     judged = (
         _judge_eviction(server, info), _judge_evicted(server, info), _judge_memory(server, info),
@@ -64,7 +64,7 @@ def judge(server: str, info: Mapping[str, Any], schedule: str | None) -> list[Re
 
 
 def _judge_eviction(server: str, info: Mapping[str, Any]) -> RedisFinding | None:
-    """Without ``maxmemory`` nothing is evicted yet; but that is one ``CONFIG SET`` away."""
+    """Find a policy that may evict; without ``maxmemory`` it may after one ``CONFIG SET``."""
     policy = info.get("maxmemory_policy")
     if policy in {None, "noeviction"}:
         return None
@@ -88,7 +88,7 @@ def _judge_evicted(server: str, info: Mapping[str, Any]) -> RedisFinding | None:
 
 
 def _judge_memory(server: str, info: Mapping[str, Any]) -> RedisFinding | None:
-    """The bound is ``maxmemory``; without one it is the machine's memory."""
+    """Judge the used share of ``maxmemory``, or without it of the machine's memory."""
     used, bound, name = info.get("used_memory"), info.get("maxmemory"), "maxmemory"
     if not bound:
         used, bound = info.get("used_memory_rss"), info.get("total_system_memory")
@@ -118,7 +118,7 @@ def _judge_persistence(
 def _judge_saving(
     server: str, info: Mapping[str, Any], schedule: str | None
 ) -> RedisFinding | None:
-    """What keeps the data counts: the append-only file, or snapshots where there is none."""
+    """Judge what keeps the data: the append-only file, or snapshots where there is none."""
     if info.get("aof_enabled") == 1:
         names = ("aof_last_write_status", "aof_last_bgrewrite_status")
         is_failing, file = any(info.get(name) == "err" for name in names), "append-only file"
@@ -175,7 +175,9 @@ async def _look(store: Store) -> RedisLook:
         ]
         unknown += refused
         if not _is_refused(info):
-            findings += judge(server, info, None if _is_refused(config) else _schedule(config))
+            findings += check_server(
+                server, info, None if _is_refused(config) else _find_schedule(config)
+            )
     return RedisLook(tuple(findings), tuple(unknown))
 
 
@@ -193,7 +195,7 @@ def _is_refused(answer: object) -> bool:
     raise answer
 
 
-def _schedule(config: Mapping[bytes | str, bytes | str]) -> str | None:
+def _find_schedule(config: Mapping[bytes | str, bytes | str]) -> str | None:
     """Return when snapshots are saved ("" for never); None where the server does not say."""
     found = config.get("save", config.get(b"save"))
     return found.decode() if isinstance(found, bytes) else found
@@ -228,16 +230,16 @@ class RedisWatch:
             UnavailableError: Redis stayed away.
         """
         before, self._look = self._look, await look_at_redis(self._tables)
-        for refused in _without(self._look.unknown, before.unknown):
+        for refused in _subtract(self._look.unknown, before.unknown):
             logger.info("it is unknown whether Redis may forget: it refuses %s", refused)
         known = {(each.server, each.topic): each.level for each in before.findings}
         now = {(each.server, each.topic) for each in self._look.findings}
         for finding in self._look.findings:
             if not finding.fatal and finding.level > known.get((finding.server, finding.topic), -1):
                 logger.warning("%s", finding.message)
-        for server, topic in _without(known, now):
+        for server, topic in _subtract(known, now):
             logger.info("Redis at %s is well again: %s", server, topic)
 
 
-def _without(these: Iterable[Any], others: Iterable[Any]) -> list[Any]:
+def _subtract(these: Iterable[Any], others: Iterable[Any]) -> list[Any]:
     return [each for each in these if each not in others]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class NamesInRedis(RedisAccess):
-    """The part of ``RedisTables`` that is of names; they are written with batches."""
+    """The part of ``RedisTables`` for names of tokens; they are written with batches."""
 
     async def load_names(self, partition: int) -> dict[str, bytes]:
         (found,) = await self._run(("HGETALL", self._keys.of("names", partition)))

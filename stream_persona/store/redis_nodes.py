@@ -22,7 +22,12 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import NoPermissionError, NoScriptError
 
 from stream_persona.errors import TopologyError
-from stream_persona.store.redis_server import add_replacement, read_greeting, script, version_in
+from stream_persona.store.redis_server import (
+    add_replacement,
+    find_version,
+    read_greeting,
+    read_script,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,12 +46,12 @@ class Script:
     sha: str
 
     @classmethod
-    def named(cls, name: str) -> Script:
+    def load(cls, name: str) -> Script:
         """Read the script from a file of the package."""
-        text = script(name)
+        text = read_script(name)
         return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
-    def call(self, keys: Sequence[str], *args: bytes | str | int) -> Command:
+    def make_command(self, keys: Sequence[str], *args: bytes | str | int) -> Command:
         """Return the command that runs it."""
         return ("EVALSHA", self.sha, len(keys), *keys, *args)
 
@@ -86,13 +91,13 @@ class Nodes:
     def database(self) -> None:
         return None
 
-    async def version(self) -> str:
+    async def load_version(self) -> str:
         await self._refresh()
         masters = self._cluster.get_primaries()
         first = masters[0]
         info, greeting = await self._send([(first, ("INFO", "server")), (first, ("HELLO",))])
         refused = isinstance(info, NoPermissionError)
-        number = read_greeting(greeting)["version"] if refused else version_in(info)
+        number = read_greeting(greeting)["version"] if refused else find_version(info)
         return f"{number} (Cluster, {len(masters)} masters)"
 
     async def close(self) -> None:
@@ -105,10 +110,10 @@ class Nodes:
     async def run(self, *commands: Command) -> list[Any]:
         """Return the answers, in order; raise the first error once all commands have been tried."""
         await self._refresh()
-        answers = await self._send([(self._master_of(each), each) for each in commands])
+        answers = await self._send([(self._find_master(each), each) for each in commands])
         unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         again = [("EVAL", self._texts[str(commands[i][1])], *commands[i][2:]) for i in unknown]
-        loaded = await self._send([(self._master_of(each), each) for each in again])
+        loaded = await self._send([(self._find_master(each), each) for each in again])
         for i, answer in zip(unknown, loaded, strict=True):
             answers[i] = answer
         for answer in answers:
@@ -127,7 +132,7 @@ class Nodes:
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         return await self.run(*(("GET", key) for key in keys))
 
-    async def either(self, keys: Sequence[tuple[str, str]]) -> list[bytes | None]:
+    async def get_either(self, keys: Sequence[tuple[str, str]]) -> list[bytes | None]:
         """Ask in two rounds: nearly all have the first key, and each key is a command here."""
         found = await self.get([first for first, _ in keys])
         missing = [at for at, value in enumerate(found) if value is None]
@@ -148,7 +153,7 @@ class Nodes:
         """
         await self._refresh()
         masters = sorted(self._cluster.get_primaries(), key=lambda node: node.name)
-        layout = self._layout()
+        layout = self._hash_layout()
         position, at = cursor >> 48, cursor & 0xFFFF
         if (cursor >> 16) & 0xFFFFFFFF != layout or at >= len(masters):
             position, at = 0, 0
@@ -161,11 +166,11 @@ class Nodes:
         at += position == 0
         return (0 if at == len(masters) else position << 48 | layout << 16 | at), found
 
-    def tagged(self, kind: str, partition: int, slot: int) -> str:
+    def make_tagged_key(self, kind: str, partition: int, slot: int) -> str:
         """Return a key of our own in a given slot (in that of the prefix, if this has a tag)."""
-        return f"{self._keys.of(kind, partition)}:{{{tags()[slot]}}}"
+        return f"{self._keys.of(kind, partition)}:{{{compute_tags()[slot]}}}"
 
-    def _master_of(self, command: Command) -> ClusterNode:
+    def _find_master(self, command: Command) -> ClusterNode:
         key = command[3 if command[0] in {"EVAL", "EVALSHA"} else 1]
         return self._cluster.nodes_manager.get_node_from_slot(key_slot(str(key).encode()))
 
@@ -187,7 +192,7 @@ class Nodes:
             await self._cluster.nodes_manager.initialize()
             self._stale, self._lowest = False, None
 
-    async def lowest_slots(self) -> list[int]:
+    async def find_lowest_slots(self) -> list[int]:
         """Return the lowest hash slot of each master that has any."""
         await self._refresh()
         if self._lowest is None:
@@ -198,14 +203,14 @@ class Nodes:
             self._lowest = list(lowest.values())
         return self._lowest
 
-    def _layout(self) -> int:
+    def _hash_layout(self) -> int:
         """Return a fingerprint, in 32 bits, of which master has which slots."""
         slots = self._cluster.nodes_manager.slots_cache
         return zlib.crc32(",".join(slots[slot][0].name for slot in sorted(slots)).encode())
 
 
 @lru_cache(maxsize=1)
-def tags() -> list[str]:
+def compute_tags() -> list[str]:
     """Return, for each hash slot, the smallest number that hashes to it."""
     found: dict[int, str] = {}
     for number in numbers():

@@ -32,7 +32,7 @@ class Store(Protocol):
         """The number of the database; None where a store has one alone."""
         ...
 
-    async def version(self) -> str:
+    async def load_version(self) -> str:
         """Return the version, and which kind of store this is."""
         ...
 
@@ -52,7 +52,7 @@ class Store(Protocol):
         """Ask each server that takes writes; return its answers, or errors, by its address."""
         ...
 
-    def owner_types(self, partition: int) -> dict[str, bytes]:
+    def describe_owner_keys(self, partition: int) -> dict[str, bytes]:
         """Return the keys that hold a partition's owner and its last write, with their types."""
         ...
 
@@ -60,7 +60,7 @@ class Store(Protocol):
         """Return the values of keys."""
         ...
 
-    async def either(self, keys: Sequence[tuple[str, str]]) -> list[bytes | None]:
+    async def get_either(self, keys: Sequence[tuple[str, str]]) -> list[bytes | None]:
         """Return the values of the first keys of pairs; where there is none, of the second."""
         ...
 
@@ -76,7 +76,7 @@ class Store(Protocol):
         """Make a new owner's token; older ones are refused from now on."""
         ...
 
-    async def tokens(self, partitions: Sequence[int]) -> list[bytes | None]:
+    async def load_tokens(self, partitions: Sequence[int]) -> list[bytes | None]:
         """Return the tokens of the partitions' owners."""
         ...
 
@@ -103,7 +103,7 @@ WRITE: Final = b":write"
 SINCE: Final = b":since"
 
 
-def values_by_kind(write: Write) -> tuple[tuple[str, Mapping[str, bytes | None]], ...]:
+def list_values_by_kind(write: Write) -> tuple[tuple[str, Mapping[str, bytes | None]], ...]:
     """Return the values of customers in a write (None: delete) by the kinds of their keys."""
     return ("state", write.states), ("", write.public), ("tastes", write.all_tastes)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class RankingInRedis(RedisAccess):
-    """The part of ``RedisTables`` that is of rankers, in any language."""
+    """The part of ``RedisTables`` for rankers, which may be written in any language."""
 
     async def save_affinities(self, lifts: Mapping[str, Mapping[str, float]]) -> None:
         async def write(store: Store) -> None:

@@ -17,9 +17,9 @@ from stream_persona.store.redis_port import (
     WRITE,
     Command,
     Reply,
+    list_values_by_kind,
     parse_offsets,
     parse_write,
-    values_by_kind,
 )
 from stream_persona.store.tables import Claim
 
@@ -43,8 +43,8 @@ class OneServer:
     def __init__(self, redis: Redis, keys: Keyspace) -> None:
         self._redis = redis
         self._keys = keys
-        self._claim_script = redis.register_script(script("claim"))
-        self._script = redis.register_script(script("commit"))
+        self._claim_script = redis.register_script(read_script("claim"))
+        self._script = redis.register_script(read_script("commit"))
         self._gets = GatheredGets(self._get)
         self._turns = count(1)
         #: Token and turn of the last write of each partition that was acknowledged.
@@ -54,9 +54,9 @@ class OneServer:
     def database(self) -> int | None:
         return int(self._redis.connection_pool.connection_kwargs.get("db") or 0)
 
-    async def version(self) -> str:
+    async def load_version(self) -> str:
         try:
-            return version_in(await self._redis.info("server"))
+            return find_version(await self._redis.info("server"))
         except NoPermissionError:
             return (await greet(self._redis))["version"]
 
@@ -86,7 +86,7 @@ class OneServer:
         address = where.get("path") or f"{where.get('host')}:{where.get('port')}"
         return {address: list(await pipeline.execute(raise_on_error=False))}
 
-    def owner_types(self, partition: int) -> dict[str, bytes]:
+    def describe_owner_keys(self, partition: int) -> dict[str, bytes]:
         of = self._keys.of
         types = {of(kind, partition): b"string" for kind in ("owner", "pending")}
         return types | {of("offsets", partition): b"hash"}
@@ -98,7 +98,7 @@ class OneServer:
         found: list[bytes | None] = (await self.run(("MGET", *keys)))[0]
         return found
 
-    async def either(self, keys: Sequence[tuple[str, str]]) -> list[bytes | None]:
+    async def get_either(self, keys: Sequence[tuple[str, str]]) -> list[bytes | None]:
         found = await self.get([first for first, _ in keys] + [second for _, second in keys])
         return [one or other for one, other in zip(found, found[len(keys) :], strict=False)]
 
@@ -122,7 +122,7 @@ class OneServer:
             return Claim(partition, int(token), None)
         return Claim(partition, int(token), offsets, offsets)
 
-    async def tokens(self, partitions: Sequence[int]) -> list[bytes | None]:
+    async def load_tokens(self, partitions: Sequence[int]) -> list[bytes | None]:
         return await self.get([self._keys.of("owner", p) for p in partitions])
 
     async def load_pending(self, partition: int) -> bytes | None:
@@ -133,7 +133,7 @@ class OneServer:
         """Send all at once; each is atomic by itself."""
         turns = [next(self._turns) for _ in writes]
         calls = [
-            self._call(*self._arguments(claim, write, turn))
+            self._make_command(*self._make_arguments(claim, write, turn))
             for turn, (claim, write) in zip(turns, writes, strict=True)
         ]
         try:
@@ -148,20 +148,22 @@ class OneServer:
         return replies
 
     async def find_lost(self, claims: Sequence[Claim]) -> list[bool]:
-        acked = [self._last_acked(claim) for claim in claims]
+        acked = [self._get_last_acked(claim) for claim in claims]
         found = await self.run(
             *(("HGET", self._keys.of("offsets", claim.partition), WRITE) for claim in claims)
         )
         return [parse_write(text) < last for text, last in zip(found, acked, strict=True)]
 
-    def _last_acked(self, claim: Claim) -> tuple[int, int]:
+    def _get_last_acked(self, claim: Claim) -> tuple[int, int]:
         token, turn = self._acked.get(claim.partition, (0, 0))
         return claim.token, turn if token == claim.token else 0
 
-    def _call(self, keys: Sequence[str], args: Sequence[bytes | str | int | float]) -> Command:
+    def _make_command(
+        self, keys: Sequence[str], args: Sequence[bytes | str | int | float]
+    ) -> Command:
         return "EVALSHA", self._script.sha, len(keys), *keys, *args
 
-    def _arguments(
+    def _make_arguments(
         self, claim: Claim, write: Write, turn: int
     ) -> tuple[list[str], list[bytes | str | int | float]]:
         of = self._keys.of
@@ -171,7 +173,7 @@ class OneServer:
         args: list[bytes | str | int | float] = [
             claim.token,
             turn,
-            self._last_acked(claim)[1],
+            self._get_last_acked(claim)[1],
             len(write.offsets),
             len(write.labelled),
             len(write.unlabelled),
@@ -183,7 +185,7 @@ class OneServer:
         args += [*sorted(write.labelled), *sorted(write.unlabelled)]
         args += [*sorted(removed), *(each for name, at in due.items() for each in (at, name))]
         args += [each for name, value in write.names.items() for each in (name, value or b"")]
-        for kind, values in values_by_kind(write):
+        for kind, values in list_values_by_kind(write):
             for customer, value in values.items():
                 keys.append(of(kind, customer))
                 args += [value or b"", 0]
@@ -227,7 +229,7 @@ async def is_clustered(redis: Redis) -> bool:
 
 
 async def greet(redis: Redis) -> dict[str, str]:
-    """Return what a server says of itself to all that are let in; nothing else needs no right."""
+    """Return the texts of ``HELLO``: the only command about the server that needs no right."""
     return read_greeting(await redis.execute_command("HELLO"))  # type: ignore[no-untyped-call]
 
 
@@ -241,12 +243,12 @@ def read_greeting(answer: Mapping[bytes, Any] | Sequence[Any]) -> dict[str, str]
     return {name.decode(): value.decode() for name, value in facts if isinstance(value, bytes)}
 
 
-def script(name: str) -> str:
+def read_script(name: str) -> str:
     """Read one of the package's Lua scripts."""
     return resources.files("stream_persona.store").joinpath("lua", f"{name}.lua").read_text()
 
 
-def version_in(info: Mapping[str, Any]) -> str:
+def find_version(info: Mapping[str, Any]) -> str:
     """Return the server's version, from its ``INFO server``."""
     return str(info.get("valkey_version") or info["redis_version"])
 

@@ -87,7 +87,7 @@ async def load_training_examples(
 async def load_labelled(
     tables: Tables, customers: list[str], taxonomy: Taxonomy
 ) -> tuple[dict[str, Record], dict[str, str], set[str]]:
-    """As ``load_training_examples``, with the labels between that the taxonomy does not know.
+    """Do as ``load_training_examples``; return unknown labels between the two as well.
 
     These are by customer.
     """

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stream_persona.model import shard
 from stream_persona.model.classifier import PersonaClassifier
-from stream_persona.model.statistics import customer_key
+from stream_persona.model.statistics import hash_customer
 from stream_persona.pipeline import training
-from stream_persona.store.redis_errors import foreign_key_error
+from stream_persona.store.redis_errors import make_foreign_key_error
 from stream_persona.store.repository import load_labelled, load_training_examples
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class ReadShards(NamedTuple):
 
 
 class FoldedShard(NamedTuple):
-    """A partition's sums, the keys of the customers in them, and who of damaged records is not.
+    """A partition's sums, the keys of their customers, and the customers with damaged records.
 
     ``unknown_labels`` are those that the taxonomy does not know, by customer: not in the sums
     either.
@@ -71,12 +71,14 @@ async def read_shards(
     found, damaged = {p: each for p, each in known.items() if p in stamps}, []
     for partition, (stamp, blob) in (await tables.load_shards(moved)).items():
         if len(stamp) < _STAMP_BYTES:
-            raise foreign_key_error(f"persona-model:{partition} holds something else than ours")
+            raise make_foreign_key_error(
+                f"persona-model:{partition} holds something else than ours"
+            )
         if not shard.is_intact(blob, stamp):
             damaged.append(partition)
             continue
         before = found[partition][1] if partition in found else None
-        found[partition] = (stamp, shard.unpack(blob, taxonomy, before))
+        found[partition] = (stamp, shard.decode_shard(blob, taxonomy, before))
     changed = len(moved) > len(damaged) or len(found) < len(known)
     return ReadShards(found, changed, tuple(damaged))
 
@@ -105,7 +107,7 @@ async def fold_shard(tables: Tables, partition: int, taxonomy: Taxonomy) -> Fold
         known, unknown, broken = await load_labelled(tables, chunk, taxonomy)
         unknown_labels |= unknown
         damaged |= broken
-        keys = [customer_key(name) for name in known]
+        keys = [hash_customer(name) for name in known]
         rows = training.compute_contributions(list(known.values()), keys, taxonomy)
         labels = [training.find_label(record, taxonomy) for record in known.values()]
         sums.add_rows(rows, labels, [1] * len(labels))
@@ -120,12 +122,12 @@ def update_sums(
     sums.add_all([(update.part, update.persona, update.sign) for update in model_updates])
     for update in model_updates:
         if update.sign > 0:
-            labelled[update.customer_id] = customer_key(update.customer_id)
+            labelled[update.customer_id] = hash_customer(update.customer_id)
         else:
             labelled.pop(update.customer_id, None)
 
 
-async def panel(
+async def load_panel(
     tables: Tables, labelled: dict[str, int], most: int, taxonomy: Taxonomy
 ) -> tuple[list[tuple[int, str, Record]], set[str]]:
     """Read key, label and record of the ``most`` labelled customers of the lowest keys.
@@ -158,6 +160,8 @@ async def publish_shard(
     Raises:
         FencedError: another worker owns the partition now.
     """
-    blob, stamp = await asyncio.to_thread(shard.pack, sums.canonical(), known, taxonomy)
+    blob, stamp = await asyncio.to_thread(
+        shard.encode_shard, sums.encode_canonically(), known, taxonomy
+    )
     await tables.save_shard(claim, blob, stamp)
     return stamp

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from stream_persona.domain import record_codec
 from stream_persona.errors import StreamPersonaError, TopologyError
 from stream_persona.store.prefixes import refuse_overlaps
-from stream_persona.store.redis_errors import foreign_key_error
+from stream_persona.store.redis_errors import make_foreign_key_error
 from stream_persona.store.shards import read_shards
 from stream_persona.store.tables import Keyspace
 
@@ -52,20 +52,20 @@ async def _check_keys(store: Store, settings: Settings, taxonomy: Taxonomy) -> N
     for partition in range(settings.partitions):
         types |= {of("model", partition): b"string", of("labelled", partition): b"set"}
         types |= {of("due", partition): b"zset", of("names", partition): b"hash"}
-        types |= store.owner_types(partition)
+        types |= store.describe_owner_keys(partition)
     found = await store.run(*(("TYPE", key) for key in types))
     for key, expected, actual in zip(types, types.values(), found, strict=True):
         if actual not in {expected, b"none"}:
-            raise foreign_key_error(f"{key} is of the type {actual.decode()}")
+            raise make_foreign_key_error(f"{key} is of the type {actual.decode()}")
 
 
 async def _check_old_names(store: Store, settings: Settings) -> None:
-    """Look whose the names are that a worker removes: in ours, slots stand behind tokens."""
+    """Refuse to remove another program's ``persona-names``: in ours, the values are slots."""
     key = Keyspace(settings.prefix).of("names")
     (found,) = await store.run(("HSCAN", key, 0, "COUNT", 10))
     slots = found[1].values()
     if slots and not any(slot.isdigit() for slot in slots):
-        raise foreign_key_error(f"{key} holds something else than ours")
+        raise make_foreign_key_error(f"{key} holds something else than ours")
 
 
 async def _check_records(taxonomy: Taxonomy, tables: RedisTables) -> None:

@@ -79,7 +79,7 @@ class Write:
     ``markers`` are records of deletions, kept for ``marker_ms`` milliseconds; ``pending`` names
     the customers whose last change this batch is about to publish (None: those of the last write
     stay); ``offsets`` are those of all topics that the partition is read from, once the batch is
-    done (none: they stay). Of the ``forgotten`` customers goes what was set aside as damaged, too.
+    done (none: they stay). For ``forgotten`` customers, the bytes set aside as damaged go as well.
     ``due`` says of each customer whose record is written when something of it ends without events
     (``domain.due``; None: never). An entry that is earlier stays: most events put the time off, and
     a worker that looks at an entry too early has it ``filed_anew``. ``names`` are fields of the
@@ -259,7 +259,7 @@ class Tables(RankingTables, Protocol):
         ...
 
     async def remove_old_names(self) -> None:
-        """Remove the names of earlier versions: nobody knows any more whose words they are."""
+        """Remove the names of earlier versions, which were stored without their carriers."""
         ...
 
     async def announce(self, messages: Sequence[bytes]) -> None:

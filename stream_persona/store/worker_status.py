@@ -116,12 +116,12 @@ class ModelFigures(TypedDict):
     recent_accuracy: float | None
 
 
-def encode(status: WorkerStatus) -> bytes:
+def encode_report(status: WorkerStatus) -> bytes:
     """Return the report as JSON."""
     return msgspec.json.encode(status)
 
 
-def decode(blob: bytes) -> WorkerStatus:
+def decode_report(blob: bytes) -> WorkerStatus:
     """Return the report in a blob.
 
     Raises:
@@ -175,14 +175,14 @@ def compute_figures(model: ModelStatus) -> ModelFigures:
         log_loss=_divide(model.loss, model.trials),
         prior_log_loss=_divide(model.prior_loss, model.trials),
         accuracy=_divide(right, counted),
-        macro_f1=_macro_f1(model.confusion),
+        macro_f1=_compute_macro_f1(model.confusion),
         ece=calibration_error(bins) if any(each.trials for each in bins) else None,
         recent_log_loss=_divide(model.recent_loss, model.recent),
         recent_accuracy=_divide(model.recent_right, model.recent),
     )
 
 
-def _macro_f1(confusion: Sequence[Sequence[int]]) -> float | None:
+def _compute_macro_f1(confusion: Sequence[Sequence[int]]) -> float | None:
     """Return the mean F1 of the personas that were named or assigned (River's ``MacroF1``)."""
     named, assigned = map(sum, confusion), map(sum, zip(*confusion, strict=True))
     both = [n + a for n, a in zip(named, assigned, strict=True)]

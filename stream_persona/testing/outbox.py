@@ -67,7 +67,7 @@ class Outbox:
     def dead_letters(self) -> list[DeadLetter]:
         """The messages that could not be read."""
         topic = self._settings.topic_dead_letters
-        return [_letter(message) for message in self.messages if message.topic == topic]
+        return [_read_letter(message) for message in self.messages if message.topic == topic]
 
     def feed(self, consumer: Callable[[Change], object]) -> None:
         """Call a consumer with each change since the last call of this method."""
@@ -116,7 +116,7 @@ def _read(reader: ChangeReader, messages: Sequence[tuple[bytes, bytes | None]]) 
             yield change
 
 
-def _letter(message: Message) -> DeadLetter:
+def _read_letter(message: Message) -> DeadLetter:
     headers = {name: value.decode() for name, value in message.headers}
     return DeadLetter(
         headers["reason"], headers["detail"], headers["topic"], message.key, message.value

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from aiokafka import ConsumerRecord
 
 from stream_persona.domain import events
-from stream_persona.domain.carried_names import CarriedNames, room_of
+from stream_persona.domain.carried_names import CarriedNames, compute_room
 from stream_persona.domain.events import Assignment, Deletion, Item, Purchase
 from stream_persona.domain.taxonomy import Taxonomy, load
 from stream_persona.domain.tokenizer import Tokenizer
@@ -37,7 +37,7 @@ from stream_persona.kafka.arrivals import BY_BROKER
 from stream_persona.kafka.router import MessageRouter
 from stream_persona.model.explain import affinities
 from stream_persona.model.fitting import ModelFitter
-from stream_persona.model.shard import members, panel_share
+from stream_persona.model.shard import compute_panel_share, make_members
 from stream_persona.pipeline import process
 from stream_persona.pipeline.decision import Cause
 from stream_persona.pipeline.types import Outcome
@@ -83,7 +83,7 @@ class MemoryShop:
         self._claim = _run(self.tables.claim([0]))[0]
         self._tokenizer = Tokenizer(loaded)
         self._router = MessageRouter(self._settings, loaded, self._tokenizer, lambda: self.now)
-        self._names = CarriedNames(room_of(1))
+        self._names = CarriedNames(compute_room(1))
         self._listing = ListingWriter(self.tables, 1, self._tokenizer.names.public, lambda: 0.0)
         self._listed = ListingReader(self.tables)
         self._fitter = ModelFitter(loaded)
@@ -104,18 +104,18 @@ class MemoryShop:
     def buy(self, customer_id: str, *items: str | Item) -> None:
         """Let a customer buy items, or something of each category that is given as a text."""
         bought = tuple(Item(each, each) if isinstance(each, str) else each for each in items)
-        self.apply(Purchase(self._next_id(), customer_id, self.now, bought))
+        self.apply(Purchase(self._make_id(), customer_id, self.now, bought))
 
     def assign(
         self, customer_id: str, persona: str | None, *, seconds: float | None = None
     ) -> None:
         """Assign a persona to a customer, for some seconds or for good; None withdraws it."""
         ends = None if seconds is None else self.now + round(seconds * 1_000)
-        self.apply(Assignment(self._next_id(), customer_id, self.now, persona, "test", ends))
+        self.apply(Assignment(self._make_id(), customer_id, self.now, persona, "test", ends))
 
     def delete(self, customer_id: str) -> None:
         """Forget a customer, with everything that the model learned of them."""
-        self.apply(Deletion(self._next_id(), customer_id, self.now))
+        self.apply(Deletion(self._make_id(), customer_id, self.now))
 
     def apply(self, *happened: Event) -> None:
         """Send events of any kind, each to its topic."""
@@ -125,7 +125,7 @@ class MemoryShop:
 
     def send(self, topic: str, *values: bytes | None) -> None:
         """Process messages of an input topic as one batch; what is no event is a dead letter."""
-        routed = self._router.route([self._message(topic, value) for value in values])
+        routed = self._router.route([self._make_message(topic, value) for value in values])
         _run(self.outbox.publish(routed.letters))
         deliveries, customers = routed.deliveries, list(routed.homes)
         stored = self._load(customers)
@@ -157,10 +157,10 @@ class MemoryShop:
         client.messages = self.outbox.change_messages
         return client
 
-    def _next_id(self) -> str:
+    def _make_id(self) -> str:
         return f"E-{sum(self._offsets.values()) + 1}"
 
-    def _message(self, topic: str, value: bytes | None) -> ConsumerRecord[Any, Any]:
+    def _make_message(self, topic: str, value: bytes | None) -> ConsumerRecord[Any, Any]:
         offset, size = self._offsets[topic], len(value or b"")
         self._offsets[topic] += 1
         return ConsumerRecord(
@@ -188,14 +188,16 @@ class MemoryShop:
     def _fit(self) -> None:
         """Derive the model from the labelled customers' records."""
         folded = _run(shards.fold_shard(self.tables, 0, self.taxonomy))
-        known, _ = _run(shards.panel(self.tables, folded.labelled, panel_share(1), self.taxonomy))
-        panel = list(members(known, self.taxonomy).values())
+        known, _ = _run(
+            shards.load_panel(self.tables, folded.labelled, compute_panel_share(1), self.taxonomy)
+        )
+        panel = list(make_members(known, self.taxonomy).values())
         self._fitter.update(folded.sums, panel, calibrate=True)
 
     def _publish_affinities(self) -> None:
         """Store the lifts of all tokens, under the names known by now."""
         weights, names = self._fitter.weights, self._tokenizer.names
-        _run(self.tables.save_affinities(affinities(weights, names.key)))
+        _run(self.tables.save_affinities(affinities(weights, names.join_names)))
         _run(save_common(self.tables, weights, names, self.taxonomy))
 
     def _follow(self, outcome: Outcome) -> None:

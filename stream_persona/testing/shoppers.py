@@ -10,9 +10,9 @@ import orjson
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from stream_persona.client.changes import ChangeReader
-from stream_persona.domain.binning import canonical_token
+from stream_persona.domain.binning import canonicalize_token
 from stream_persona.domain.common_tastes import CommonShare, encode_common
-from stream_persona.domain.taste_bytes import UNITS, encode_tastes, level_of
+from stream_persona.domain.taste_bytes import UNITS, encode_tastes, find_level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -97,7 +97,9 @@ class StubShoppers:
 
         Keys are tokens such as ``category:baby`` or ``attributes.product_type:cat food``.
         """
-        levels = {self._slot_of(each): level_of(round(q * UNITS)) for each, q in shares.items()}
+        levels = {
+            self._number_slot(each): find_level(round(q * UNITS)) for each, q in shares.items()
+        }
         slots = sorted(levels)
         self.tastes[customer_id] = encode_tastes(
             customer_id, _TAXONOMY, events, struct.pack(f">{len(slots)}H", *slots),
@@ -105,10 +107,10 @@ class StubShoppers:
         )  # fmt: skip
 
     def set_common(self, shares: Mapping[str, float]) -> None:
-        """Say how common categories and types are among all: shares of events, by token."""
-        known = {canonical_token(token): share for token, share in shares.items()}
+        """Set the common shares of categories and types: shares of all events, by token."""
+        known = {canonicalize_token(token): share for token, share in shares.items()}
         self.common = encode_common(
-            {token: CommonShare(self._slot_of(token), share) for token, share in known.items()},
+            {token: CommonShare(self._number_slot(token), share) for token, share in known.items()},
             _TAXONOMY,
         )
 
@@ -137,9 +139,9 @@ class StubShoppers:
         self._check_reachable()
         return {field.encode(): text.encode() for field, text in self.common.items()}
 
-    def _slot_of(self, token: str) -> int:
+    def _number_slot(self, token: str) -> int:
         """Return the slot of a token here; a real one is a hash."""
-        return self._slots.setdefault(canonical_token(token), len(self._slots) + 1)
+        return self._slots.setdefault(canonicalize_token(token), len(self._slots) + 1)
 
     def _stub_changes(self, *, from_beginning: bool) -> Iterator[Change]:
         """Yield the changes that were not watched before, or all, and end after the last."""

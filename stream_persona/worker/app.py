@@ -22,11 +22,11 @@ from stream_persona.kafka.batch import Batch
 from stream_persona.kafka.connection import find_refusal
 from stream_persona.kafka.faust_app import (
     BatchApp,
-    batch_topic,
-    faust_options,
+    make_batch_topic,
     make_cut_log_error,
+    make_faust_options,
 )
-from stream_persona.kafka.group import client_id_of
+from stream_persona.kafka.group import make_client_id
 from stream_persona.kafka.log_reader import KafkaEventLog
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.kafka.source_topics import find_source_topics
@@ -95,7 +95,7 @@ class PersonaApp(BatchApp):
 
     def rebalance(self) -> AbstractContextManager[None]:
         """Hold up batches until it is known what is ours: events may come before the signal."""
-        return self.worker.partitions.rebalance()
+        return self.worker.partitions.hold_while_rebalancing()
 
     async def find_forwarded(self) -> frozenset[str]:
         """Return the topics whose events are all forwarded; check all inputs."""
@@ -110,16 +110,16 @@ class PersonaApp(BatchApp):
         if not consumer.is_current(records):
             consumer.drop(batch.message)
             return
-        async with self.reading_again_if_older():
+        async with self.read_again_if_older():
             self.add_future(self._finish(await self.worker.process_batch(records, batch.ack)))
 
     async def _finish(self, writing: asyncio.Task[None]) -> None:
-        async with self.reading_again_if_older():
+        async with self.read_again_if_older():
             await writing
 
     @asynccontextmanager
-    async def reading_again_if_older(self) -> AsyncIterator[None]:
-        """Where Redis turns out to be older than what was written: claim and read again."""
+    async def read_again_if_older(self) -> AsyncIterator[None]:
+        """Claim and read again if Redis turns out to be older than what was written."""
         try:
             yield
         except RolledBackError as error:
@@ -160,7 +160,7 @@ class PersonaApp(BatchApp):
         return starts
 
     async def on_shutdown(self) -> None:
-        """After the last batch was acked and committed: publish the model, disconnect."""
+        """Publish the model and disconnect, after the last batch was acked and committed."""
         await super().on_shutdown()
         if hasattr(self, "worker"):
             self._close_metrics()
@@ -174,15 +174,15 @@ class PersonaApp(BatchApp):
 
 
 def create_app(settings: Settings, taxonomy: Taxonomy, deployment: Deployment) -> PersonaApp:
-    """The application of one worker process; nothing is connected before it starts."""
-    app = PersonaApp(**faust_options(settings), broker_client_id=client_id_of(deployment.id))
+    """Create the application of one worker process; it connects when it starts."""
+    app = PersonaApp(**make_faust_options(settings), broker_client_id=make_client_id(deployment.id))
     app.settings, app.taxonomy, app.deployment = settings, taxonomy, deployment
     app.deployment_id = deployment.id
     app.retry_seconds = settings.retry_seconds
 
     inputs = (*settings.input_topics, settings.topic_reroutes, *find_source_topics(settings))
 
-    @app.agent(batch_topic(app, *inputs))
+    @app.agent(make_batch_topic(app, *inputs))
     async def process_batches(stream: StreamT[Any]) -> None:
         """Process all customer-keyed topics, one batch after another: one place sets the order."""
         async for batch in cast("Stream[Any]", stream).noack().events():
@@ -215,7 +215,7 @@ def _add_tasks(app: PersonaApp) -> None:
     async def follow_model() -> None:
         while not app.should_stop:
             await Service.sleep(app, settings.model_interval)
-            async with app.reading_again_if_older():
+            async with app.read_again_if_older():
                 await app.worker.refresh()
 
     @app.task
@@ -234,7 +234,7 @@ def _add_tasks(app: PersonaApp) -> None:
     async def sweep() -> None:
         while settings.sweep_rate and not app.should_stop:
             scored = 0
-            async with app.reading_again_if_older():
+            async with app.read_again_if_older():
                 scored = await app.worker.sweep()
             rest = max(app.worker.sweep_pause, 0.001)
             await Service.sleep(app, rest if scored else settings.model_interval)
@@ -247,7 +247,7 @@ def _add_watches(app: PersonaApp) -> None:
     async def end_due() -> None:
         while not app.should_stop:
             due = 0
-            async with app.reading_again_if_older():
+            async with app.read_again_if_older():
                 due = await app.worker.end_due()
             await Service.sleep(app, 0.001 if due else DUE_SECONDS)
 

@@ -20,7 +20,7 @@ from stream_persona.model.evaluation import Prequential, import_figures
 from stream_persona.model.river_adapter import (
     Example,
     Learner,
-    classifier,
+    make_classifier,
     parse_specifications,
     sort_by_hash,
 )
@@ -90,7 +90,7 @@ class Challenger:
         if self.failure or self._learned.get(trial.customer_id) == trial.persona:
             return None
         try:
-            row = self._learner.probabilities(trial.profile)
+            row = self._learner.predict_probabilities(trial.profile)
             self._learner.learn(trial.persona, trial.profile)
         except Exception as error:  # noqa: BLE001 - a challenger may fail in any way
             self._fail(error)
@@ -102,7 +102,7 @@ class Challenger:
         """Learn exactly these customers anew, in the order of ``sort_by_hash``."""
         if self.failure:
             return
-        fresh, learned = self._learner.fresh(), dict[str, str]()
+        fresh, learned = self._learner.make_fresh(), dict[str, str]()
         try:
             for example in sort_by_hash(known):
                 fresh.learn(example.persona, example.profile)
@@ -140,7 +140,7 @@ class ChallengerPanel:
         names = taxonomy.names
         self.current = Prequential(names)
         self.challengers = [
-            Challenger(name, classifier(name), names)
+            Challenger(name, make_classifier(name), names)
             for name in parse_specifications(settings.challengers)
         ]
         self._partitions = settings.partitions
@@ -199,8 +199,8 @@ class ChallengerPanel:
             if is_due and self._refolding.is_due():
                 await self._refold(tables, customers, version)
 
-    def statuses(self) -> list[ModelStatus]:
-        """The counts of the model in use, and then those of its challengers."""
+    def list_statuses(self) -> list[ModelStatus]:
+        """Return the counts of the model in use, and then those of its challengers."""
         rivals = (ModelStatus.of(c.name, c.quality.counts(), c.failure) for c in self.challengers)
         return [ModelStatus.of(CURRENT, self.current.counts()), *rivals]
 
@@ -223,7 +223,7 @@ class ChallengerPanel:
     async def _refold(self, tables: Tables, customers: int, version: str) -> None:
         began = self._clock()
         self._stale = False  # a customer who leaves from here on makes it so again
-        known = await examples.read(tables, self._partitions, self._taxonomy)
+        known = await examples.read_examples(tables, self._partitions, self._taxonomy)
         for challenger in self.challengers:
             await asyncio.to_thread(challenger.refold, known)
         self._known, self._folded_version, self._folded_at = customers, version, began
@@ -245,7 +245,7 @@ class ChallengerPanel:
 
 
 def find_departed(model_updates: Iterable[ModelUpdate]) -> set[str]:
-    """The customers of a batch that the model has unlearned and not learned again as the same."""
+    """Find the customers whom the model unlearned in a batch and did not learn again as before."""
     left: dict[str, str] = {}
     for update in model_updates:
         if update.sign < 0:

@@ -11,8 +11,8 @@ from aiokafka.errors import KafkaError
 from stream_persona.errors import TopologyError
 from stream_persona.kafka.connection import connection_options, start_client
 from stream_persona.kafka.group import load_group
-from stream_persona.kafka.refusals import explaining
-from stream_persona.kafka.rights import check_rights, rights_of_worker
+from stream_persona.kafka.refusals import explain_missing_right
+from stream_persona.kafka.rights import check_rights, list_worker_rights
 from stream_persona.kafka.topics import ask
 from stream_persona.store import deployment as deployments
 from stream_persona.worker.joining import describe_loss, refuse_others
@@ -92,7 +92,7 @@ class DeploymentGuard:
         A broker that is away is left alone: others end the worker when it stays away.
         """
         try:
-            with explaining(self._settings, "Describe"):
+            with explain_missing_right(self._settings, "Describe"):
                 group = await self._load_group(await self._connect())
         except (KafkaError, OSError, ValueError, AttributeError) as error:
             # The last two are aiokafka's, for a broker that it has just lost.
@@ -107,7 +107,7 @@ class DeploymentGuard:
         aiokafka says nothing of some rights that were taken away, and tries for ever.
         """
         settings = self._settings
-        await check_rights(admin, settings, rights_of_worker(settings), "Read")
+        await check_rights(admin, settings, list_worker_rights(settings), "Read")
         return await load_group(admin, settings)
 
     async def _connect(self) -> AIOKafkaAdminClient:

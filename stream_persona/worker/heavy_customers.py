@@ -30,7 +30,7 @@ BOUND: Final = 4_000
 #: How many times the median, and how many events at the least, make an id a heavy one.
 _TIMES: Final = 10
 _FEWEST: Final = 100
-#: So many do in any case.
+#: Events of the last hour that make an id a heavy one in any case.
 _ENOUGH: Final = 1_800
 
 
@@ -43,7 +43,7 @@ class HeavyCustomers:
 
     def add(self, customers: Iterable[str]) -> None:
         """Count one event of each of these; a customer may be among them more than once."""
-        events = self._current()
+        events = self._get_current()
         events.update(customers)
         if len(events) > BOUND:
             _shrink(events)
@@ -60,14 +60,14 @@ class HeavyCustomers:
 
     def find_heavy(self) -> list[tuple[str, int]]:
         """Return the heavy customers of the last hour with their events, the heaviest first."""
-        self._current()
+        self._get_current()
         events = self._sum()
         if not events:
             return []
         least = min(_ENOUGH, max(_FEWEST, _TIMES * median_low(events.values())))
         return [(name, number) for name, number in list_heaviest(events) if number >= least]
 
-    def _current(self) -> Counter[str]:
+    def _get_current(self) -> Counter[str]:
         """Return the running slot; what is older than an hour goes."""
         slot = int(self._clock() // _SLOT_SECONDS)
         if not self._slots or self._slots[-1][0] != slot:

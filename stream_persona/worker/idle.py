@@ -61,7 +61,7 @@ class IdleCustomers:
         return outcome
 
     async def check(self, homes: Homes) -> None:
-        """Restore what is damaged of customers, and forget those who can be none."""
+        """Restore damaged data of customers; forget ids that no customer can have."""
         async with self._processing:
             homes, owned = self._keep_owned(homes)
             await self._records.restorer.check(homes, owned)
@@ -83,6 +83,6 @@ class IdleCustomers:
             await restorer.strike(homes, owned)
 
     def _keep_owned(self, homes: Homes) -> tuple[dict[str, int], dict[int, OwnedPartition]]:
-        """The customers of partitions that are ours still, and these."""
+        """Select the customers of partitions that are ours still; return these partitions too."""
         owned = dict(self._partitions.held)
         return {name: home for name, home in homes.items() if home in owned}, owned

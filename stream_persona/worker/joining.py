@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: What a worker may see otherwise when it starts: whether it can be changed is looked at last.
+#: Subjects in which a starting worker may differ: whether they may be changed is checked last.
 _CHANGEABLE: Final[tuple[Subject, ...]] = ("taxonomy", "nobody", "sources", "tastes")
 
 
@@ -85,7 +85,7 @@ async def agree(
         if group.ids or (group.has_commits and not await _has_older_data(settings, tables)):
             raise TopologyError(describe_loss(settings))
         blob = await tables.create_deployment(Deployment.of(settings, taxonomy).encode())
-    stored = deployments.decode(blob)
+    stored = deployments.decode_deployment(blob)
     refuse_differences(settings, taxonomy, stored, _CHANGEABLE)
     refuse_others(settings, stored, group)
     if find_differences(settings, taxonomy, stored):
@@ -130,12 +130,12 @@ async def _change(
     blob: bytes,
     count: Callable[[], Awaitable[int]],
 ) -> Deployment:
-    """Put what may change of the descriptor into it, if no worker is running with what it has.
+    """Update the descriptor's changeable subjects, unless a worker is running with the old ones.
 
     Workers compare again whenever partitions are assigned to them: one that joins the group just
     now does nothing under the taxonomy before.
     """
-    stored, own = deployments.decode(blob), Deployment.of(settings, taxonomy)
+    stored, own = deployments.decode_deployment(blob), Deployment.of(settings, taxonomy)
     changed = stored.with_changeable(own)
     _refuse_members(await count(), settings, stored, own)
     if own.tastes != stored.tastes:  # what nobody has renewed must never be believed again

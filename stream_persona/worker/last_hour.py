@@ -6,7 +6,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.store.last_hour import LastHour
 from stream_persona.worker.heavy_customers import HeavyCustomers
 
@@ -49,7 +49,7 @@ class LastHourTracker:
         Those that were forwarded are read where they are at home, and those that were redelivered
         were counted before.
         """
-        minute = self._current()
+        minute = self._get_current()
         minute.read += routed.count_read(messages) - outcome.redelivered
         minute.anomalies.update(routed.anomalies)
         minute.anomalies.update(outcome.anomalies)
@@ -67,10 +67,10 @@ class LastHourTracker:
         Customers of partitions that are not ``owned`` are dropped: it is another worker that learns
         of their deletions.
         """
-        self._current()
+        self._get_current()
         if owned != self._owned:
             self._owned = owned
-            self._customers.keep(lambda name: home_partition(name, self._partitions) in owned)
+            self._customers.keep(lambda name: find_home_partition(name, self._partitions) in owned)
         since = self._clocks.monotonic() - _MINUTE * _MINUTES
         return LastHour(
             sum(each.read for each in self._minutes),
@@ -96,7 +96,7 @@ class LastHourTracker:
             [name for name, each in records.items() if each.deleted_at and each.is_marker]
         )
 
-    def _current(self) -> _Minute:
+    def _get_current(self) -> _Minute:
         """Return the running minute; those older than an hour go."""
         number = int(self._clocks.monotonic() // _MINUTE)
         if not self._minutes or self._minutes[-1].number != number:

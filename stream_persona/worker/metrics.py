@@ -199,8 +199,8 @@ class Metrics:
         self.calibration_error.labels(model).set(quality.ece)
 
 
-def numbers_by_label(metric: Counter | Gauge) -> dict[str, int]:
-    """The numbers of a metric by the values of its label; of one without a label, under ''."""
+def read_by_label(metric: Counter | Gauge) -> dict[str, int]:
+    """Read a metric's numbers by the values of its label; without a label, under ''."""
     (family,) = metric.collect()
     return {
         "".join(sample.labels.values()): int(sample.value)
@@ -209,8 +209,8 @@ def numbers_by_label(metric: Counter | Gauge) -> dict[str, int]:
     }
 
 
-def bounds_and_counts(histogram: Histogram) -> tuple[list[float], list[int]]:
-    """The upper bounds of buckets; and the number of observations in each and above all bounds."""
+def read_histogram(histogram: Histogram) -> tuple[list[float], list[int]]:
+    """Read the upper bounds of buckets, and the observations in each and above all bounds."""
     (family,) = histogram.collect()
     upto = [sample for sample in family.samples if sample.name.endswith("_bucket")]
     numbers = [0, *(int(sample.value) for sample in upto)]

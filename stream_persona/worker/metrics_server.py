@@ -60,19 +60,19 @@ def serve(metrics: Metrics, host: str, port: int) -> tuple[int, Callable[[], Non
     return server.server_port, close
 
 
-def check_host(host: str) -> None:
+def try_host(host: str) -> None:
     """Listen on a free port of the host, and stop at once.
 
     Raises:
         SettingsError: it is no address of this machine.
     """
     try:
-        socket.create_server((host, 0), family=_family(host)).close()
+        socket.create_server((host, 0), family=_find_family(host)).close()
     except (OSError, UnicodeError) as error:
         raise explain_listening(error, "METRICS", host, 0) from None
 
 
-def _family(host: str) -> socket.AddressFamily:
+def _find_family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
@@ -86,7 +86,7 @@ def _listen(metrics: Metrics, host: str, port: int) -> MetricsServer:
         return MetricsServer(metrics, host, 0)
 
 
-class _Request(WSGIRequestHandler):
+class _ScrapeRequest(WSGIRequestHandler):
     """A request, of which the head is bounded; it logs nothing."""
 
     server: MetricsServer
@@ -138,7 +138,7 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
         Raises:
             OSError: this machine can't listen there.
         """
-        self.address_family = _family(host)
+        self.address_family = _find_family(host)
         self._dropped = metrics.dropped_scrapes
         self._clock = clock
         self._lock = Lock()
@@ -146,7 +146,7 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
         self._waiting: dict[socket.socket, float] = {}
         self._answering: dict[socket.socket, float] = {}
         self._ended: set[socket.socket] = set()
-        super().__init__((host, port), _Request)
+        super().__init__((host, port), _ScrapeRequest)
         self.set_app(make_wsgi_app(metrics.registry))
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as in the library
@@ -186,7 +186,7 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002 - as in the library
-        """Be silent about callers that left, or were made to."""
+        """Ignore errors of callers that have disconnected, or were disconnected."""
         logger.debug("a scrape from %s failed", client_address)
 
     def _end(self, request: socket.socket) -> None:

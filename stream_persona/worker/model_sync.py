@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from stream_persona.errors import DamagedShardError, FencedError
 from stream_persona.model.explain import affinities
-from stream_persona.model.shard import Shard, members, panel_share
+from stream_persona.model.shard import Shard, compute_panel_share, make_members
 from stream_persona.store import shards
 from stream_persona.store.duty_cycle import DutyCycle
 from stream_persona.store.model_replica import GROWTH, make_replica
@@ -111,14 +111,14 @@ class ModelSync:
         A shard at rest is published at once; of those that keep moving, the one first that was
         published longest ago.
         """
-        for partition, owned in self._by_last_save():
+        for partition, owned in self._sort_by_last_save():
             due = not owned.moved or self._may_save(owned)
             self._has_changed |= owned.moved
             owned.moved = False
             if (owned.unsaved and due) or stamps.get(partition) != owned.stamp:
                 await self._save_shard(owned)
 
-    def _by_last_save(self) -> list[tuple[int, OwnedPartition]]:
+    def _sort_by_last_save(self) -> list[tuple[int, OwnedPartition]]:
         return sorted(self._partitions.held.items(), key=lambda each: each[1].saved_at)
 
     def _may_save(self, owned: OwnedPartition) -> bool:
@@ -126,7 +126,7 @@ class ModelSync:
         return self._saving.is_due() and self._clock() >= owned.saved_at + _SAVE_SECONDS
 
     async def _check_saved(self) -> None:
-        """Publish again which of our shards is not what was published, as nobody can read it."""
+        """Check that our published shards are intact; publish the damaged ones again."""
         if not self._checking.is_due():
             return
         began = self._clock()
@@ -184,10 +184,12 @@ class ModelSync:
     async def _read_panel(self, owned: OwnedPartition) -> list[tuple[int, str, Record]]:
         """Read a partition's panel; return key, label and record of its members."""
         owned.panel_evidence = owned.shard.sums.evidence
-        share = panel_share(self._settings.partitions)
-        known, damaged = await shards.panel(self._tables, owned.labelled, share, self._taxonomy)
+        share = compute_panel_share(self._settings.partitions)
+        known, damaged = await shards.load_panel(
+            self._tables, owned.labelled, share, self._taxonomy
+        )
         owned.damaged |= damaged
-        owned.shard.panel = members(known, self._taxonomy, owned.shard.panel)
+        owned.shard.panel = make_members(known, self._taxonomy, owned.shard.panel)
         return known
 
     def _show_weights(self, weights: Predictor) -> None:
@@ -210,16 +212,16 @@ class ModelSync:
             return
         wanted = (first.claim.token, weights.version)
         renamed = self._tokenizer.names.take_renamed()
-        if wanted == self._affinities_of and not (renamed and renamed & self._used_slots()):
+        if wanted == self._affinities_of and not (renamed and renamed & self._find_used_slots()):
             return
-        await self._tables.save_affinities(affinities(weights, self._tokenizer.names.key))
+        await self._tables.save_affinities(affinities(weights, self._tokenizer.names.join_names))
         if self._settings.tastes:
             await save_common(self._tables, weights, self._tokenizer.names, self._taxonomy)
         self._affinities_of = wanted
         self._writing_affinities.record(0.0)
 
-    def _used_slots(self) -> set[int]:
+    def _find_used_slots(self) -> set[int]:
         """The slots of all tokens with a weight or a common share: a River model has the latter."""
         weights = self.follower.weights
-        shown, _ = weights.common_shares()
+        shown, _ = weights.list_common_shares()
         return {*weights.weighted_slots.tolist(), *shown.tolist()}

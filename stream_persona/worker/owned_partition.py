@@ -27,7 +27,7 @@ class OwnedPartition:
     """What a worker keeps of a partition: its claim, its shard of the model, recent records.
 
     ``labelled`` holds the customers whose contribution is in the shard's sums, with their keys,
-    ``damaged`` those whose records were found to be damaged, and are not restored yet.
+    ``damaged`` the customers whose records are damaged and not restored yet.
     ``unknown_labels`` are those of customers that the taxonomy does not know, so that they have no
     effect. ``moved`` says whether the sums have changed since the last refresh, ``unsaved`` since
     the last save. ``saved_at`` and ``fenced_at`` are in monotonic seconds, ``panel_evidence`` is

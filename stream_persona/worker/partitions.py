@@ -94,7 +94,7 @@ class OwnedPartitions:
         return fresh
 
     def warn_of_unknown_labels(self) -> None:
-        """Say once of each unknown persona that labels of it have no effect, and what helps."""
+        """Warn once for each unknown persona that its labels have no effect, and what helps."""
         unknown = self.unknown_labels
         if unknown.keys() <= self._warned_of:
             return
@@ -108,7 +108,7 @@ class OwnedPartitions:
         )
 
     @contextmanager
-    def rebalance(self) -> Iterator[None]:
+    def hold_while_rebalancing(self) -> Iterator[None]:
         """Hold up ``settled`` while it is not yet known which partitions are ours.
 
         Faust may deliver events of a partition before it signals the assignment.
@@ -139,7 +139,7 @@ class OwnedPartitions:
         """Wait until no rebalance is under way."""
         await self._is_settled.wait()
 
-    async def of(
+    async def wait_and_get(
         self, partitions: Collection[int], others: Iterable[int] = ()
     ) -> dict[int, OwnedPartition]:
         """Return what is held of each partition; wait for an assignment that is under way.
@@ -231,12 +231,12 @@ class OwnedPartitions:
         """Whether it is not held any more, or held under a newer claim."""
         return self.held.get(owned.claim.partition) is not owned
 
-    def with_old_fence(self) -> list[OwnedPartition]:
-        """The partitions whose fence is so old that the broker may forget it soon."""
+    def find_old_fences(self) -> list[OwnedPartition]:
+        """Find the partitions whose fence is so old that the broker may forget it soon."""
         oldest = self._clock() - _FENCE_SECONDS
         return [owned for owned in self.held.values() if owned.fenced_at < oldest]
 
-    async def fence_again(self, owned: OwnedPartition) -> None:
+    async def raise_fence(self, owned: OwnedPartition) -> None:
         """Raise the fence of a partition before the broker forgets it.
 
         Nothing may be written meanwhile. A worker that has lost its claim must not fence out the

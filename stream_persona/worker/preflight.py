@@ -8,7 +8,7 @@ from stream_persona.model.river_trial import check_models
 from stream_persona.store.redis import RedisTables
 from stream_persona.store.redis_health import look_at_redis, refuse_eviction
 from stream_persona.store.stored_check import check_store
-from stream_persona.worker.metrics_server import check_host
+from stream_persona.worker.metrics_server import try_host
 
 if TYPE_CHECKING:
     from stream_persona.domain.taxonomy import Taxonomy
@@ -22,7 +22,7 @@ async def check(settings: Settings, taxonomy: Taxonomy) -> None:
         ConfigError: one of them is not as it must be; the sentence says what to do.
         UnavailableError: Redis did not answer in ``settings.retry_seconds``.
     """
-    check_host(settings.metrics_host)
+    try_host(settings.metrics_host)
     check_models(settings.model, settings.challengers, taxonomy.names)
     await check_redis(settings, taxonomy)
 

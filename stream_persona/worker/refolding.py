@@ -19,7 +19,7 @@ from stream_persona.domain.inputs import is_of_file
 from stream_persona.domain.record import Record
 from stream_persona.pipeline import process, training
 from stream_persona.pipeline.decision import Cause
-from stream_persona.pipeline.logged_change import decode_published
+from stream_persona.pipeline.logged_change import restore_published
 from stream_persona.pipeline.messages import encode_public_record
 from stream_persona.pipeline.process import Outcome
 
@@ -113,7 +113,7 @@ class Refolding:
         evidence = dict(zip(records, profiles.events.tolist(), strict=True))
         public = await self._tables.load_public_records(list(records))
         for name, record in records.items():
-            change = decode_published(
+            change = restore_published(
                 name, record, history.changes.get(name), public.get(name), evidence[name],
                 whole=name not in partial,
             )  # fmt: skip
@@ -149,7 +149,7 @@ class Refolding:
 
 
 def encode_public(records: Mapping[str, Record]) -> dict[str, bytes | None]:
-    """The public records that private ones lead to; None where there is none."""
+    """Encode the public records that private ones lead to; None where there is none."""
     return {
         name: encode_public_record(name, each.published) if each.published else None
         for name, each in records.items()
@@ -159,7 +159,7 @@ def encode_public(records: Mapping[str, Record]) -> dict[str, bytes | None]:
 def _find_tombstones(
     folded: Mapping[str, Record], history: WholeHistory
 ) -> list[tuple[str, bytes | None]]:
-    """Tombstones of the deleted customers whose last message is of before their deletion."""
+    """Find the tombstones of deleted customers whose last message precedes their deletion."""
     return [
         (name, None)
         for name, each in folded.items()

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from stream_persona.clocks import MACHINE_CLOCKS, Clocks
 from stream_persona.errors import StreamPersonaError
-from stream_persona.store.worker_status import WorkerStatus, encode
-from stream_persona.worker.metrics import bounds_and_counts, numbers_by_label
+from stream_persona.store.worker_status import WorkerStatus, encode_report
+from stream_persona.worker.metrics import read_by_label, read_histogram
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 REPORT_SECONDS: Final = 2.0
 #: Seconds after which a report that has not changed is taken for that of a crashed worker.
 ORPHAN_SECONDS: Final = 60.0
-#: One in so many reports looks for orphans, since that reads the reports of all workers.
+#: Every this many reports, orphans are looked for: it reads the reports of all workers.
 _LOOK_EVERY: Final = 5
 
 
@@ -62,49 +62,49 @@ class Reporter:
 
     async def report(self) -> bool:
         """Report what has been done so far; whether that succeeded. Never raises for Redis."""
-        return await self._within_patience(self._report())
+        return await self._do_in_time(self._report())
 
     async def retire(self) -> bool:
         """Remove this worker's report; whether that succeeded. Never raises for Redis."""
-        return await self._within_patience(self._tables.remove_reports([self.name]))
+        return await self._do_in_time(self._tables.remove_reports([self.name]))
 
-    def status(self) -> WorkerStatus:
-        """The report as of now."""
+    def make_status(self) -> WorkerStatus:
+        """Return the report as of now."""
         worker, metrics = self._worker, self._metrics
-        bounds, batches = bounds_and_counts(metrics.change_seconds)
+        bounds, batches = read_histogram(metrics.change_seconds)
         return WorkerStatus(
             worker=self.name,
             at=self._clocks.epoch_ms(),
             started_at=self._started_at,
             partitions=sorted(worker.owned),
             personas=list(self._taxonomy.names),
-            events=sum(numbers_by_label(metrics.events).values()),
-            changes=numbers_by_label(metrics.changes),
-            dead_letters=sum(numbers_by_label(metrics.dead_letters).values()),
-            redelivered=sum(numbers_by_label(metrics.redelivered).values()),
-            rerouted=sum(numbers_by_label(metrics.rerouted).values()),
+            events=sum(read_by_label(metrics.events).values()),
+            changes=read_by_label(metrics.changes),
+            dead_letters=sum(read_by_label(metrics.dead_letters).values()),
+            redelivered=sum(read_by_label(metrics.redelivered).values()),
+            rerouted=sum(read_by_label(metrics.rerouted).values()),
             change_bounds=bounds,
             change_counts=batches,
-            labelled=sum(numbers_by_label(metrics.labelled).values()),
+            labelled=sum(read_by_label(metrics.labelled).values()),
             threshold=worker.weights.threshold,
             candidate_floor=worker.weights.candidate_floor,
             oldest_record_seconds=worker.age,
             sweeping=worker.sweeping,
-            models=worker.challengers.statuses(),
-            damaged=sum(numbers_by_label(metrics.damaged).values()),
-            incomplete=sum(numbers_by_label(metrics.incomplete).values()),
+            models=worker.challengers.list_statuses(),
+            damaged=sum(read_by_label(metrics.damaged).values()),
+            incomplete=sum(read_by_label(metrics.incomplete).values()),
             unknown_labels=dict(worker.partitions.unknown_labels),
             last_hour=worker.last_hour.summarize(worker.owned),
         )
 
     async def _report(self) -> None:
-        await self._tables.save_report(self.name, encode(self.status()))
+        await self._tables.save_report(self.name, encode_report(self.make_status()))
         if self._turn % _LOOK_EVERY == 0:
             left = self._orphans.among(await self._tables.load_reports(), self._clocks.monotonic())
             await self._tables.remove_reports(left)
         self._turn += 1
 
-    async def _within_patience(self, work: Awaitable[None]) -> bool:
+    async def _do_in_time(self, work: Awaitable[None]) -> bool:
         try:
             async with asyncio.timeout(self.patience):
                 await work
@@ -130,7 +130,7 @@ class Orphans:
         self._seen: dict[str, tuple[bytes, float]] = {}
 
     def among(self, reports: Mapping[str, bytes], now: float) -> list[str]:
-        """The workers whose reports have been the same for ``ORPHAN_SECONDS``, up to ``now``."""
+        """Find the workers whose reports did not change for ``ORPHAN_SECONDS``, up to ``now``."""
         before, self._seen = self._seen, {}
         for worker, blob in reports.items():
             known, since = before.get(worker, (b"", now))

@@ -1,4 +1,4 @@
-"""Restores what is damaged in Redis of customers, wherever it was found.
+"""Restores customers' damaged data in Redis, wherever the damage was found.
 
 A worker meets damaged records in its batches and sweeps, where it restores them before it goes on;
 others are noted, since they can't be restored at once: a claim sets aside those of labelled
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from stream_persona.domain import record_codec
 from stream_persona.domain.record_seal import is_sealed
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.pipeline.messages import encode_last_copy
 from stream_persona.pipeline.process import Outcome
 
@@ -96,13 +96,14 @@ class Restorer:
         """Find the customers of our partitions with something that is noted as damaged."""
         held = self._partitions.held
         reported = {
-            name: home_partition(name, partitions) for name in await self._tables.load_suspects()
+            name: find_home_partition(name, partitions)
+            for name in await self._tables.load_suspects()
         }
         set_aside = {name: home for home, each in held.items() for name in each.damaged}
         return {name: home for name, home in (reported | set_aside).items() if home in held}
 
     async def strike(self, homes: Homes, owned: Owned) -> None:
-        """Note no more that something is damaged of customers."""
+        """Remove customers from the set of those with damaged data."""
         await self._tables.remove_suspects(list(homes))
         for each in owned.values():
             each.damaged -= homes.keys()

@@ -8,17 +8,17 @@ from stream_persona.domain.events import KINDS
 from stream_persona.errors import TopologyError
 from stream_persona.kafka.faust_app import WITHOUT_PAST
 from stream_persona.kafka.refusals import check_session
-from stream_persona.kafka.rights import check_rights, rights_of_worker
+from stream_persona.kafka.rights import check_rights, list_worker_rights
 from stream_persona.kafka.source_topics import count_source_partitions, find_source_topics
 from stream_persona.kafka.timestamps import warn_of_producers_times
-from stream_persona.kafka.topic_ids import topic_ids
+from stream_persona.kafka.topic_ids import load_topic_ids
 from stream_persona.kafka.topics import (
     DEADLINE_SECONDS,
     ask,
     check_partitions,
     check_policies,
     declare,
-    partition_counts,
+    load_partition_counts,
     topics,
 )
 from stream_persona.settings import Settings
@@ -46,10 +46,10 @@ async def prepare(settings: Settings) -> tuple[str, str]:
 async def _prepare_topics(settings: Settings, tables: RedisTables) -> str:
     async def prepare_all(admin: AIOKafkaAdminClient) -> str:
         cluster = await admin.describe_cluster()
-        await check_rights(admin, settings, rights_of_worker(settings), "Read")
+        await check_rights(admin, settings, list_worker_rights(settings), "Read")
         if settings.declare_topics:
             await declare(admin, topics(settings), settings.replication, len(cluster["brokers"]))
-            await check_rights(admin, settings, rights_of_worker(settings), "Read")
+            await check_rights(admin, settings, list_worker_rights(settings), "Read")
         await check_session(admin, settings, cluster["brokers"][0]["node_id"])
         await check_partitions(admin, settings)
         await check_policies(admin, settings)
@@ -73,7 +73,7 @@ async def find_forwarded(settings: Settings, tables: RedisTables) -> frozenset[s
 
     async def count(admin: AIOKafkaAdminClient) -> dict[str, int]:
         seconds = min(DEADLINE_SECONDS, settings.retry_seconds)
-        found = await partition_counts(admin, list(settings.input_topics), seconds)
+        found = await load_partition_counts(admin, list(settings.input_topics), seconds)
         if gone := set(settings.input_topics) - found.keys():
             raise TopologyError(f"topic {min(gone)} does not exist any more; {WITHOUT_PAST}")
         await count_source_partitions(admin, settings)
@@ -90,13 +90,13 @@ async def _check_identities(
 ) -> None:
     """Check that the positions in records are those of these topics' logs."""
     sources = find_source_topics(settings)
-    found = await topic_ids(admin, [*settings.input_topics, *sources])
+    found = await load_topic_ids(admin, [*settings.input_topics, *sources])
     named = {
         kind.__name__.lower(): topic
         for kind, topic in zip(KINDS, settings.input_topics, strict=True)
     } | {f"source:{topic}": topic for topic in sources}
     ids = {kind: found[topic] for kind, topic in named.items() if topic in found}
-    known = await tables.topic_ids(ids) if ids else {}
+    known = await tables.load_topic_ids(ids) if ids else {}
     for kind, identity in ids.items():
         if known[kind] != identity:
             message = f"topic {named[kind]} is not the one that records hold positions of"

@@ -49,7 +49,7 @@ class Sweep:
     def __init__(
         self, tables: Tables, partitions: int, rate: float, clock: Callable[[], float]
     ) -> None:
-        """``rate`` is the most customers of a second; ``clock`` seconds that never go back."""
+        """Score at most ``rate`` customers a second; ``clock`` gives seconds that never go back."""
         self._tables = tables
         self._partitions = partitions
         self._rate = rate
@@ -71,8 +71,8 @@ class Sweep:
         """Whether the pass that is under way is a thorough one."""
         return self._under_way is not None and self._under_way.is_thorough
 
-    def age(self, version: str) -> float:
-        """Seconds by which the oldest public record may be behind the model of ``version``."""
+    def compute_age(self, version: str) -> float:
+        """Return the seconds by which the oldest public record may lag behind ``version``."""
         return 0.0 if self._done.version == version else self._clock() - self._done.began
 
     async def step(
@@ -92,7 +92,7 @@ class Sweep:
         if under_way is None:
             return 0
         began, seconds, scored = self._clock(), 0.0, 0
-        for chunk in self._chunks(await self._scan(under_way), owned):
+        for chunk in self._split_into_chunks(await self._scan(under_way), owned):
             seconds += await score(chunk)
             scored += len(chunk)
         if not self._cursor:
@@ -102,7 +102,7 @@ class Sweep:
         return scored
 
     def _begin_or_go_on(self, version: str, owned: frozenset[int]) -> _Pass | None:
-        """The pass that is under way, or a new one; None when the last one is still good."""
+        """Return the pass under way, or begin one; None when the last one is still good."""
         current = self._under_way
         if current is None:
             now = self._clock()
@@ -126,10 +126,12 @@ class Sweep:
             customers += deleted
         return customers
 
-    def _chunks(self, customers: list[str], owned: frozenset[int]) -> Iterator[dict[str, int]]:
-        """The owned customers with their partitions, some at a time."""
+    def _split_into_chunks(
+        self, customers: list[str], owned: frozenset[int]
+    ) -> Iterator[dict[str, int]]:
+        """Yield the owned customers with their partitions, some at a time."""
         homes = [
-            (customer, partitioner.home_partition(customer, self._partitions))
+            (customer, partitioner.find_home_partition(customer, self._partitions))
             for customer in customers
         ]
         mine = [(customer, home) for customer, home in homes if home in owned]

@@ -137,7 +137,7 @@ class PartitionTaker:
 
         Customers with ``damaged`` records are added to these, and left as they are.
         """
-        ranges = _lost_ranges(claim)
+        ranges = _find_lost_ranges(claim)
         doubtful = await self._log.find_customers(claim.partition, ranges) if ranges else set()
         if ranges:
             logger.warning(
@@ -248,7 +248,7 @@ class PartitionTaker:
         return write
 
 
-def _lost_ranges(claim: Claim) -> dict[str, range]:
+def _find_lost_ranges(claim: Claim) -> dict[str, range]:
     """Return the offsets, by topic, whose effects a part of a Cluster has and another lacks."""
     if claim.offsets is None:
         return {}
@@ -257,7 +257,7 @@ def _lost_ranges(claim: Claim) -> dict[str, range]:
 
 
 def _find_deleted(names: Iterable[str], stored: Mapping[str, Record]) -> set[str]:
-    """Find the customers who were deleted: what is known of them by name may be from before."""
+    """Find the customers who were deleted: they may still be carriers of names of tokens."""
     return {name for name in names if name not in stored or stored[name].deleted_at}
 
 

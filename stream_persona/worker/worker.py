@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from stream_persona.clocks import MACHINE_CLOCKS, Clocks
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import RolledBackError
-from stream_persona.kafka.batch import next_offsets
+from stream_persona.kafka.batch import find_next_offsets
 from stream_persona.kafka.origins import Origins
 from stream_persona.kafka.router import MessageRouter
 from stream_persona.pipeline import process
@@ -155,8 +155,8 @@ class Worker:
         await self.partitions.wait_until_assigned()
         await self._router.sources.prepare(batch)
         routed = self._router.route(batch, await self._origins.find_ends(batch))
-        offsets = next_offsets(batch)
-        owned = await self.partitions.of(routed.homes.values(), offsets)
+        offsets = find_next_offsets(batch)
+        owned = await self.partitions.wait_and_get(routed.homes.values(), offsets)
         await self._publisher.publish([*routed.letters, *routed.reroutes])
 
         def done() -> None:
@@ -195,7 +195,7 @@ class Worker:
     @property
     def age(self) -> float:
         """Seconds by which the oldest public record may be behind the model."""
-        return self._sweep.age(self.weights.version)
+        return self._sweep.compute_age(self.weights.version)
 
     async def challenge(self) -> None:
         """Let the challengers judge what waits for them, and fold again what they can't unlearn."""
@@ -232,10 +232,10 @@ class Worker:
 
     async def refresh(self) -> None:
         """Publish our shards, read the others', derive new weights when anything has changed."""
-        for owned in self.partitions.with_old_fence():
+        for owned in self.partitions.find_old_fences():
             async with self._processing:
                 await self._records.drain()
-                await self.partitions.fence_again(owned)
+                await self.partitions.raise_fence(owned)
         await self._records.check_age()
         if caught_up := self.partitions.take_caught_up():
             await self._idle.score(
@@ -278,7 +278,7 @@ class Worker:
         self.last_hour.record_rollback(events)
 
     async def _score_again(self, homes: Mapping[str, int]) -> float:
-        """Publish what the model's move has changed, or time; nothing else of a record changes.
+        """Score customers again; publish the changes that a moved model or the time causes.
 
         Returns the seconds that this took.
         """

@@ -46,7 +46,7 @@ class ProcessedBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class _Published:
+class _PublishedCopies:
     """Copies of a batch's changes that the broker has, and the first failure until then."""
 
     copies: list[bytes]
@@ -67,7 +67,7 @@ class Writer:
         self._partitions = partitions
         self._tables = tables
         self._publisher = publisher
-        self._writing: asyncio.Task[_Published] | None = None
+        self._writing: asyncio.Task[_PublishedCopies] | None = None
         self._finishing: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
 
@@ -82,12 +82,12 @@ class Writer:
 
     async def end(self) -> None:
         """Wait until every batch that was started has ended, whatever became of it."""
-        await _ended(self._writing)
-        await _ended(self._finishing)
+        await _wait_for_end(self._writing)
+        await _wait_for_end(self._finishing)
 
     async def drain(self) -> None:
         """Wait until every batch that was started is committed and published, or has failed."""
-        await _ended(self._writing)
+        await _wait_for_end(self._writing)
 
     def start(self, batch: ProcessedBatch, done: Callable[[], None]) -> asyncio.Task[None]:
         """Start to write a batch once the last one is written.
@@ -104,26 +104,28 @@ class Writer:
 
     async def _write_after(
         self,
-        writing: asyncio.Task[_Published] | None,
+        writing: asyncio.Task[_PublishedCopies] | None,
         finishing: asyncio.Task[None] | None,
         batch: ProcessedBatch,
-    ) -> _Published:
+    ) -> _PublishedCopies:
         """Write a batch after the last one, and return when that one's copies are announced.
 
         Copies are announced in the order of the writes, and don't pile up.
         """
-        with self._closed_by_failure():
-            await _ended(writing)
+        with self._close_on_failure():
+            await _wait_for_end(writing)
             if self._failure is not None:
                 raise self._failure
             copies, failure = await self._write(batch)
             self._failure = self._failure or failure
-            await _ended(finishing)
-            return _Published(copies, self._failure)
+            await _wait_for_end(finishing)
+            return _PublishedCopies(copies, self._failure)
 
-    async def _finish(self, writing: asyncio.Task[_Published], done: Callable[[], None]) -> None:
+    async def _finish(
+        self, writing: asyncio.Task[_PublishedCopies], done: Callable[[], None]
+    ) -> None:
         published = await writing
-        with self._closed_by_failure():
+        with self._close_on_failure():
             await self._tables.announce(published.copies)
             if published.failure is not None:
                 raise published.failure
@@ -167,9 +169,9 @@ class Writer:
     async def _forget_pending(
         self, batch: ProcessedBatch, written: Mapping[int, PartitionWrite], lost: set[int]
     ) -> tuple[set[int], Exception | None]:
-        """Leave no deleted customer's id behind; return partitions that were lost, or a failure.
+        """Remove deleted customers' ids from pending lists; return lost partitions or a failure.
 
-        Whoever takes a partition over does it as well, if this process ends before.
+        The next owner of a partition does it as well, if this process ends before.
         """
         named = [h for h, share in written.items() if share.write.forgotten and h not in lost]
         try:
@@ -196,7 +198,7 @@ class Writer:
         )
 
     @contextmanager
-    def _closed_by_failure(self) -> Iterator[None]:
+    def _close_on_failure(self) -> Iterator[None]:
         """Let nothing more be written after an error, a cancellation included."""
         try:
             yield
@@ -205,7 +207,7 @@ class Writer:
             raise
 
 
-async def _ended(task: asyncio.Task[Any] | None) -> None:
+async def _wait_for_end(task: asyncio.Task[Any] | None) -> None:
     """Wait for a task's end, whatever it is."""
     if task is not None and not task.done():
         await asyncio.wait([task])

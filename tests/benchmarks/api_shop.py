@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from stream_persona.demo.simulator import Simulator
 from stream_persona.domain import taxonomy
-from stream_persona.domain.events import KINDS, Assignment, Event, Item, encode, event_time
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.domain.events import KINDS, Assignment, Event, Item, encode, get_event_time
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.model.explain import affinities
 from stream_persona.settings import Settings
 from stream_persona.store.blas import limit_blas_threads
@@ -38,7 +38,7 @@ async def fill(settings: Settings) -> bytes:
         await worker.process(batch)
     await settle(worker)
     # A worker writes them every few seconds, which is later than now.
-    await tables.save_affinities(affinities(worker.weights, worker._tokenizer.names.key))
+    await tables.save_affinities(affinities(worker.weights, worker._tokenizer.names.join_names))
     await tables.close()
     changes = (value for value in outbox.values("persona-changes") if value)
     return next(changes)
@@ -49,7 +49,7 @@ def batches(settings: Settings) -> Iterator[list[ConsumerRecord]]:
     for kind in (labels, behaviour):
         found: dict[int, list[ConsumerRecord]] = {}
         for offset, event in enumerate(kind()):
-            partition = home_partition(event.customer_id, settings.partitions)
+            partition = find_home_partition(event.customer_id, settings.partitions)
             found.setdefault(partition, []).append(record(event, settings, partition, offset))
         yield from found.values()
 
@@ -67,7 +67,7 @@ def labels() -> Iterator[Event]:
 def behaviour() -> Iterator[Event]:
     """One of the shoppers without a label is the customer that is looked up."""
     times = itertools.islice(itertools.count(BEGAN, 60_000), EVENTS)
-    for _, event in simulator().events(times):
+    for _, event in simulator().generate_events(times):
         asked_for = event.customer_id == "SIM-00002"
         yield replace(event, customer_id=CUSTOMER) if asked_for else event
 
@@ -77,7 +77,7 @@ def record(event: Event, settings: Settings, partition: int, offset: int) -> Con
     key, value = event.customer_id.encode(), encode(event)
     sizes = len(key), len(value)
     return ConsumerRecord(
-        topic, partition, offset, event_time(event), 0, key, value, None, *sizes, ()
+        topic, partition, offset, get_event_time(event), 0, key, value, None, *sizes, ()
     )
 
 

@@ -116,7 +116,7 @@ def messages(number: int, shoppers: int, padding: int) -> Iterator[tuple[int, st
         given = Assignment(f"a{count}", name, BEGAN + count, rng.choice(TAXONOMY.names))
         yield 3, name, encode(given)
     times = (BEGAN + i * 1_000 for i in itertools.count())
-    for kind, event in itertools.islice(simulator.events(times), number - shoppers // 10):
+    for kind, event in itertools.islice(simulator.generate_events(times), number - shoppers // 10):
         yield kind, event.customer_id, encode(event)[:-1] + more
 
 

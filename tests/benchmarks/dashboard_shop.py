@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis
 
-from stream_persona.domain.events import rfc3339
+from stream_persona.domain.events import format_rfc3339
 
 #: Seconds between two batches of changes.
 TICK = 0.05
@@ -81,7 +81,7 @@ class Changing:
 
     @staticmethod
     def _next_record(customer: str, example: Json, before: Json | None = None) -> Json:
-        now = rfc3339(time.time_ns() // 1_000_000)
+        now = format_rfc3339(time.time_ns() // 1_000_000)
         revision = 1 if before is None else before["revision"] + 1
         return {**example, "customer_id": customer, "revision": revision, "updated_at": now}
 

@@ -29,9 +29,9 @@ from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.calibration import fit_calibration
 from stream_persona.model.calibration_panel import Member
-from stream_persona.model.statistics import Sums, contribution
+from stream_persona.model.statistics import Sums, make_contribution
 from stream_persona.model.weights import Weights
-from stream_persona.pipeline.decision import Belief, decide, millionths
+from stream_persona.pipeline.decision import Belief, decide, to_millionths
 from tests.benchmarks.tasks import key_and_fold
 
 Floats = NDArray[np.float64]
@@ -126,16 +126,16 @@ def learn(taxonomy: Taxonomy, rng: np.random.Generator) -> Weights:
     seen, sums, panel = compute_profiles(last, taxonomy.features), Sums(), []
     for row, persona in enumerate(personas.tolist()):
         key, part = key_and_fold(f"customer-{row}")
-        panel.append(Member(key, part, taxonomy.names[persona], seen.row(row)))
-        sums.add(contribution(seen.row(row), part), taxonomy.names[persona])
+        panel.append(Member(key, part, taxonomy.names[persona], seen.select_row(row)))
+        sums.add(make_contribution(seen.select_row(row), part), taxonomy.names[persona])
     stacked = sums.stack(taxonomy.names)
-    return fit_calibration(panel, stacked, taxonomy.names).weights(stacked, taxonomy.names)
+    return fit_calibration(panel, stacked, taxonomy.names).derive_weights(stacked, taxonomy.names)
 
 
 def predict(streams: Streams, taxonomy: Taxonomy, weights: Weights) -> Iterator[Floats]:
     """Yield those of the additive classifier."""
     for counts in fold_events(streams, taxonomy):
-        yield weights.probabilities(compute_profiles(counts, taxonomy.features))
+        yield weights.predict_probabilities(compute_profiles(counts, taxonomy.features))
 
 
 # --- labels, and when they change ---
@@ -148,7 +148,7 @@ def decide_labels(posteriors: Sequence[Floats], taxonomy: Taxonomy) -> Ints:
     for stream in range(len(found)):
         record = Record()
         for event, p in enumerate(posteriors):
-            belief = Belief(millionths(p[stream : stream + 1])[0], event + 1.0, "")
+            belief = Belief(to_millionths(p[stream : stream + 1])[0], event + 1.0, "")
             published = decide(record, belief, taxonomy, 0)
             record = record if published is None else replace(record, published=published)
             assert record.published is not None

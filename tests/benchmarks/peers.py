@@ -27,7 +27,7 @@ from stream_persona.domain.slots import COARSE_SLOTS, SLOTS
 from stream_persona.model.calibration import fit_calibration
 from stream_persona.model.estimator import derive
 from stream_persona.model.shard import PANEL
-from stream_persona.model.statistics import Sums, contribution
+from stream_persona.model.statistics import Sums, make_contribution
 from stream_persona.model.weights import Weights
 from tests.benchmarks.tasks import TIMES, Task, key_and_fold
 
@@ -77,7 +77,7 @@ def learn(task: Task, rows: Sequence[int]) -> Sums:
     sums, seen = Sums(), task.seen(rows)
     for i, row in enumerate(rows):
         _, fold = key_and_fold(task.customers[row])
-        sums.add(contribution(seen.row(i), fold), task.classes[task.labels[row]])
+        sums.add(make_contribution(seen.select_row(i), fold), task.classes[task.labels[row]])
     sums.stack(task.classes)  # sums up what still waits
     return sums
 
@@ -89,7 +89,7 @@ def ours(task: Task, split: Split) -> dict[str, Result]:
     weights = derive(sums, task.classes)
     panel = sorted(task.members(train), key=lambda member: member.key)[:PANEL]
     stacked = sums.stack(task.classes)
-    fitted = fit_calibration(panel, stacked, task.classes).weights(stacked, task.classes)
+    fitted = fit_calibration(panel, stacked, task.classes).derive_weights(stacked, task.classes)
     size = len(sums.to_bytes())
     prior = np.exp(weights.log_prior)[None, :] / np.exp(weights.log_prior).sum()
     by_time = {name: prior.repeat(len(split.test), axis=0) for name in TIMES}
@@ -104,11 +104,11 @@ def ours(task: Task, split: Split) -> dict[str, Result]:
 def predict(task: Task, split: Split, weights: Weights, learn_us: float, size: float) -> Result:
     """Predict the test households with these weights: all at once, and timed one by one as well."""
     seen = {name: task.seen(split.test, name) for name in TIMES}
-    found = {name: weights.probabilities(profiles) for name, profiles in seen.items()}
+    found = {name: weights.predict_probabilities(profiles) for name, profiles in seen.items()}
     end = seen["end"]
-    _, batch = timed(lambda: weights.probabilities(end), 3)
-    single = [end.row(row) for row in range(min(len(end), 100))]
-    _, alone = timed(lambda: [weights.probabilities(one) for one in single])
+    _, batch = timed(lambda: weights.predict_probabilities(end), 3)
+    single = [end.select_row(row) for row in range(min(len(end), 100))]
+    _, alone = timed(lambda: [weights.predict_probabilities(one) for one in single])
     return Result(found, learn_us, batch / len(end), alone / len(single), size)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from stream_persona.domain.events import KINDS, Assignment, Event, event_time
+from stream_persona.domain.events import KINDS, Assignment, Event, get_event_time
 from stream_persona.domain.features import compute_profiles
 from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import Taxonomy
@@ -85,7 +85,7 @@ class Stream:
         """Of ours and of the prior."""
         counts = self.records.get(customer, Record()).counts
         prior = np.exp(self.weights.log_prior)
-        row = self.weights.probabilities(compute_profiles([counts], FEATURES))[0]
+        row = self.weights.predict_probabilities(compute_profiles([counts], FEATURES))[0]
         return row.tolist(), (prior / prior.sum()).tolist()
 
     def refresh(self, *, calibrate: bool) -> None:
@@ -93,13 +93,13 @@ class Stream:
         if calibrate:
             self.calibration = self._calibrated()
         stacked = self.sums.stack(self.classes)
-        self.weights = self.calibration.weights(stacked, self.classes)
+        self.weights = self.calibration.derive_weights(stacked, self.classes)
 
     def _calibrated(self) -> Calibration:
         known = sorted(name for name in self.labelled if has_counts(self.records.get(name)))
         seen = compute_profiles([self.records[name].counts for name in known], FEATURES)
         panel = [
-            Member(*key_and_fold(name), self.labelled[name], seen.row(row))
+            Member(*key_and_fold(name), self.labelled[name], seen.select_row(row))
             for row, name in enumerate(known)
         ]
         panel = sorted(panel, key=lambda member: member.key)[:PANEL]
@@ -124,9 +124,9 @@ def days(known: Mapping[str, Sequence[Event]]) -> Iterator[tuple[int, list[Event
     by_day: dict[int, list[Event]] = {}
     for events in known.values():
         for event in events:
-            by_day.setdefault(event_time(event) // _DAY, []).append(event)
+            by_day.setdefault(get_event_time(event) // _DAY, []).append(event)
     for day in range(min(by_day), max(by_day) + 1):
-        yield day, sorted(by_day.get(day, []), key=event_time)
+        yield day, sorted(by_day.get(day, []), key=get_event_time)
 
 
 def run(name: str, seed: int = 0) -> dict[str, Any]:

@@ -29,15 +29,15 @@ from stream_persona.domain.tastes import encode_all_tastes
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.kafka import partitioner
 from stream_persona.model.estimator import derive
-from stream_persona.model.shard import panel_share
-from stream_persona.model.statistics import Sums, contribution
+from stream_persona.model.shard import compute_panel_share
+from stream_persona.model.statistics import Sums, make_contribution
 from stream_persona.pipeline import process, training
 from stream_persona.pipeline.process import Delivery, Outcome
 from stream_persona.store import shards, writes
 from stream_persona.store.redis import RedisTables
 from tests.support.servers import start_redis
 
-TAXONOMY = taxonomy.load(taxonomy.shipped_path("complete-journey"))
+TAXONOMY = taxonomy.load(taxonomy.find_shipped_path("complete-journey"))
 BATCH = 500
 SPLITS = 10
 PARTITIONS = 8
@@ -61,10 +61,10 @@ class Year:
 
 def batches(story: journey.Journey) -> Iterator[list[Delivery]]:
     """The story in batches, preceded by the study's assignments."""
-    assigned = [Delivery.of(a, 3, 0, i) for i, a in enumerate(story.study.assignments())]
+    assigned = [Delivery.of(a, 3, 0, i) for i, a in enumerate(story.study.make_assignments())]
     yield assigned
     batch: list[Delivery] = []
-    for offset, (kind, event) in enumerate(story.events()):
+    for offset, (kind, event) in enumerate(story.generate_events()):
         batch.append(Delivery.of(event, kind, 0, offset))
         if len(batch) == BATCH:
             yield batch
@@ -129,7 +129,7 @@ async def store(year: Year, public_records: Mapping[str, bytes | None], url: str
         own = {
             n: r
             for n, r in year.records.items()
-            if partitioner.home_partition(n, PARTITIONS) == partition
+            if partitioner.find_home_partition(n, PARTITIONS) == partition
         }
         outcome = Outcome(
             own,
@@ -140,7 +140,9 @@ async def store(year: Year, public_records: Mapping[str, bytes | None], url: str
         write.pending = []
         await tables.commit(claim, write)
         sums, labelled, *_ = await shards.fold_shard(tables, partition, TAXONOMY)
-        known, _ = await shards.panel(tables, labelled, panel_share(PARTITIONS), TAXONOMY)
+        known, _ = await shards.load_panel(
+            tables, labelled, compute_panel_share(PARTITIONS), TAXONOMY
+        )
         await shards.publish_shard(tables, claim, sums, known, TAXONOMY)
     await tables.close()
 
@@ -160,7 +162,7 @@ def own_slots() -> Callable[..., int]:
 
 
 def fewer_fine_slots(number: int) -> Callable[..., int]:
-    hashed = slots.slot_of
+    hashed = slots.hash_to_slot
 
     def slot(token: str, *, fine: bool) -> int:
         found = hashed(token, fine=fine)
@@ -185,9 +187,11 @@ def quality(story: journey.Journey, slot: Callable[..., int], *, fine: bool = Tr
     for train, test in split:
         sums = Sums()
         for row in train:
-            sums.add(contribution(seen.row(row)), TAXONOMY.names[labels[row]])
+            sums.add(make_contribution(seen.select_row(row)), TAXONOMY.names[labels[row]])
         held = compute_profiles([counts[row] for row in test], TAXONOMY.features)
-        p = derive(sums, TAXONOMY.names).probabilities(held)[np.arange(len(test)), labels[test]]
+        p = derive(sums, TAXONOMY.names).predict_probabilities(held)[
+            np.arange(len(test)), labels[test]
+        ]
         losses.append(-np.log(p).mean())
     return np.array(losses)
 
@@ -204,9 +208,9 @@ def cost_of_slots() -> dict[str, dict[str, float]]:
     story = journey.load(since=MIDYEAR)
     ways = {
         "own slots, no collision": (own_slots(), True),
-        "hashed (what is used)": (slots.slot_of, True),
+        "hashed (what is used)": (slots.hash_to_slot, True),
         "hashed, 1,024 fine slots": (fewer_fine_slots(1_024), True),
-        "no fine tokens": (slots.slot_of, False),
+        "no fine tokens": (slots.hash_to_slot, False),
     }
     console = Console(stderr=True)
     losses = {

@@ -49,7 +49,7 @@ def shoppers() -> list[Record]:
     times = (1_764_000_000_000 + i * 60_000 for i in range(KINDS_OF_SHOPPER * EVENTS))
     events = [
         process.Delivery.of(event, kind, 0, offset)
-        for offset, (kind, event) in enumerate(simulator.events(times))
+        for offset, (kind, event) in enumerate(simulator.generate_events(times))
     ]
     weights = derive(PersonaClassifier(), TAXONOMY.names)
     outcome = process.process_batch(events, {}, weights, TAXONOMY, tokenizer, 0)

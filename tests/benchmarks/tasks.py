@@ -18,29 +18,36 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from stream_persona.demo import journey, journey_engagements, journey_tables
-from stream_persona.demo.study import ACTIVE_LINES, MIDYEAR, Study, before, customer_id, theme_hits
+from stream_persona.demo.study import (
+    ACTIVE_LINES,
+    MIDYEAR,
+    Study,
+    find_theme_hits,
+    make_customer_id,
+    select_before,
+)
 from stream_persona.domain import taxonomy
-from stream_persona.domain.binning import size_band
+from stream_persona.domain.binning import find_size_band
 from stream_persona.domain.events import (
     ENGAGEMENT,
     PURCHASE,
     Behaviour,
     Purchase,
     TokenizedEvent,
-    event_time,
+    get_event_time,
 )
-from stream_persona.domain.events import milliseconds as epoch_ms
+from stream_persona.domain.events import to_milliseconds as epoch_ms
 from stream_persona.domain.features import Counts, Profiles, compute_profiles
 from stream_persona.domain.record import Record
 from stream_persona.domain.slots import SLOT_TYPE
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.calibration_panel import Member
-from stream_persona.model.statistics import FOLDS, customer_key
+from stream_persona.model.statistics import FOLDS, hash_customer
 from stream_persona.pipeline import process
 from stream_persona.pipeline.process import Delivery
 
-TAXONOMY = taxonomy.load(taxonomy.shipped_path("complete-journey"))
+TAXONOMY = taxonomy.load(taxonomy.find_shipped_path("complete-journey"))
 FEATURES = TAXONOMY.features
 #: Counts of events after which a household is scored; and once more at the end.
 CHECKPOINTS = (1, 3, 5, 10, 30, 100, 300)
@@ -76,14 +83,18 @@ class Task:
         """Some households as a panel for calibration."""
         seen = self.seen(rows)
         return [
-            Member(*key_and_fold(self.customers[row]), self.classes[self.labels[row]], seen.row(i))
+            Member(
+                *key_and_fold(self.customers[row]),
+                self.classes[self.labels[row]],
+                seen.select_row(i),
+            )
             for i, row in enumerate(rows)
         ]
 
 
 def key_and_fold(customer: str) -> tuple[int, int]:
     """A customer's hash, and the fold it falls in."""
-    key = customer_key(customer)
+    key = hash_customer(customer)
     return key, key % FOLDS
 
 
@@ -116,18 +127,18 @@ def demographic(people: pd.DataFrame) -> dict[str, dict[str, str]]:
         "L2": np.where(kids, "kids", "nokids"),
         "L6": np.where(kids, family, np.char.add(years, adults)),
     }
-    ids = [customer_id(household) for household in people["household_id"]]
+    ids = [make_customer_id(household) for household in people["household_id"]]
     return {name: dict(zip(ids, map(str, values), strict=True)) for name, values in columns.items()}
 
 
 def spend_personas(lines: pd.DataFrame, products: pd.DataFrame) -> dict[str, str]:
     """The strongest theme of each active household's second half-year."""
-    late = ~before(lines)
-    hits = theme_hits(products).reindex(lines["product_id"].to_numpy()[late], fill_value=False)
+    late = ~select_before(lines)
+    hits = find_theme_hits(products).reindex(lines["product_id"].to_numpy()[late], fill_value=False)
     shares = hits.groupby(lines["household_id"].to_numpy()[late]).mean()
     roots = shares.loc[active(lines, late)] ** 0.5
     strongest = ((roots - roots.mean()) / roots.std()).idxmax(axis="columns")
-    return {customer_id(household): str(theme) for household, theme in strongest.items()}
+    return {make_customer_id(household): str(theme) for household, theme in strongest.items()}
 
 
 def active(lines: pd.DataFrame, late: pd.Series) -> list[int]:
@@ -146,8 +157,8 @@ def stories(labelled: Iterable[str], group: Sequence[str], year: journey.Journey
     """The events of each labelled customer that the group's tasks may see, in their order."""
     known: Stories = {customer: [] for customer in sorted(labelled)}
     end = epoch_ms(MIDYEAR) if "B7" in group else year.end + 1
-    for _, event in year.events():
-        if event.customer_id in known and event_time(event) < end:
+    for _, event in year.generate_events():
+        if event.customer_id in known and get_event_time(event) < end:
             known[event.customer_id].append(event)
     return known
 
@@ -195,10 +206,13 @@ class PartTokenizer(Tokenizer):
         tokens = replace(super().tokenize(event), order_id=None)
         if not isinstance(event, Purchase):
             return tokens
-        part, whole = size_band(len(event.items)), size_band(self._sizes[event.order_id or ""])
+        part, whole = (
+            find_size_band(len(event.items)),
+            find_size_band(self._sizes[event.order_id or ""]),
+        )
         if part == whole:
             return tokens
-        wrong, right = self.slot("basket_size", part), self.slot("basket_size", whole)
+        wrong, right = self.find_slot("basket_size", part), self.find_slot("basket_size", whole)
         slots = np.frombuffer(tokens.slots, SLOT_TYPE)
         slots = np.where(slots == wrong, SLOT_TYPE.type(right), slots)
         return replace(tokens, slots=slots.tobytes())

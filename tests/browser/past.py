@@ -6,7 +6,7 @@ import time
 
 import msgspec
 
-from stream_persona.api.dashboard.history import STEP_MS, Sample, Snapshot, bucket_of
+from stream_persona.api.dashboard.history import STEP_MS, Sample, Snapshot, find_bucket
 from stream_persona.domain.taxonomy import load
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
@@ -20,7 +20,7 @@ async def remember_an_hour(settings: Settings) -> None:
     """Write samples up to a little ago; there may be none yet."""
     names, rng = load(settings.taxonomy).names, random.Random(5)
     tables = RedisTables.connect(settings.redis_url, settings.prefix)
-    end = bucket_of(time.time_ns() // 1_000_000) - GAP * STEP_MS
+    end = find_bucket(time.time_ns() // 1_000_000) - GAP * STEP_MS
     for number in range(SAMPLES):
         at = end - (SAMPLES - number) * STEP_MS
         await tables.add_sample(at, msgspec.json.encode(sample(number / SAMPLES, names, rng)))

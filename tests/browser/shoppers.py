@@ -55,7 +55,7 @@ class Crowd:
         return list(self.events(times))
 
     def events(self, times: Sequence[int]) -> Iterator[Behaviour]:
-        for _, event in self._simulator.events(times):
+        for _, event in self._simulator.generate_events(times):
             names = named(event.customer_id), named(event.event_id)
             self._seen.add(names[0])
             yield replace(event, customer_id=names[0], event_id=names[1])

@@ -78,7 +78,7 @@ class StandIn:
 async def _send_file(route: Route, path: str) -> None:
     name = "index.html" if path == "/" else path.removeprefix("/static/")
     kind = mimetypes.guess_type(name)[0] or "text/plain"
-    await route.fulfill(path=pages._path_of(name), content_type=kind)
+    await route.fulfill(path=pages._find_path(name), content_type=kind)
 
 
 @asynccontextmanager

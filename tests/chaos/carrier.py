@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from stream_persona.domain.events import ASSIGNMENT, Assignment, encode
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from tests.chaos.shopfloor import Sent
 
 #: Shares of messages that are sent twice, that go elsewhere, and after which one is unreadable.
@@ -33,7 +33,7 @@ def carry(messages: Sequence[Sent], seed: int, partitions: int) -> list[Sent]:
         message = sent
         if rnd.random() < ELSEWHERE:
             away = (
-                home_partition(message.customer, partitions) + rnd.randrange(1, partitions)
+                find_home_partition(message.customer, partitions) + rnd.randrange(1, partitions)
             ) % partitions
             message = replace(message, partition=away, note="elsewhere")
         found.append(message)

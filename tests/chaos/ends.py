@@ -26,7 +26,7 @@ def check_due(
         if found is None:
             continue
         is_pinned = found["source"] == "assigned"
-        if is_pinned != (record.active_label() is not None):
+        if is_pinned != (record.find_active_label() is not None):
             verdict.add("due", name, f"the public record is {found['source']}")
         if not is_pinned and record.faded_at and found["persona"] is not None:
             verdict.add("due", name, "is named, and its evidence has faded")

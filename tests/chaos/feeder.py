@@ -8,7 +8,7 @@ from dataclasses import replace
 import orjson
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.settings import Settings
 from tests.chaos.bundles import PARTITIONS, Bundler, topic_of
 from tests.chaos.shopfloor import Sent
@@ -117,7 +117,7 @@ class Feeder:
         message = self._date(drawn)
         self.sent.append(message)
         # Not librdkafka's own partitioner: an event is at home where Java's would put it.
-        at_home = home_partition(message.customer, self._settings.partitions)
+        at_home = find_home_partition(message.customer, self._settings.partitions)
         self._producer.produce(
             self._settings.input_topics[message.kind],
             message.value,

@@ -208,7 +208,7 @@ async def check_model(evidence: Evidence, verdict: Verdict) -> None:
         expected = {
             name for name, record in evidence.oracle.items()
             if is_training_example(record, shop.taxonomy)
-            and partitioner.home_partition(name, shop.settings.partitions) == partition
+            and partitioner.find_home_partition(name, shop.settings.partitions) == partition
         }  # fmt: skip
         verdict.equal("labelled", dict.fromkeys(found), dict.fromkeys(expected))
 
@@ -259,7 +259,7 @@ async def unnamed_slots(evidence: Evidence) -> set[int]:
     names.show(decode_listing(cast("bytes", blob) or b"") or Listing())
     keys = (record.counts.keys for record in evidence.stored.values())
     slots = {slot & 0xFFFF for own in keys for slot in own.tolist()}
-    return {slot for slot in slots if slot != EVENTS and names.alone(slot) is None}
+    return {slot for slot in slots if slot != EVENTS and names.find_sole_name(slot) is None}
 
 
 async def check_dead_letters(

@@ -7,7 +7,7 @@ import httpx
 
 from stream_persona.api import create_api
 from stream_persona.api.model_reader import ModelReader
-from stream_persona.api.predict import PersonaQuery, answer, describe_customer
+from stream_persona.api.predict import PersonaQuery, answer_prediction, describe_customer
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.weights import Weights
@@ -27,12 +27,12 @@ async def check_predictions(shop: Shop, oracle: Mapping[str, Record], verdict: V
     tables = RedisTables.connect(shop.settings.redis_url, shop.settings.prefix)
     reader = ModelReader(shop.settings, shop.taxonomy, tables)
     await reader.refresh()
-    weights, name_of = shop.fit(dict(oracle)), Tokenizer(shop.taxonomy).names.name
+    weights, name_of = shop.fit(dict(oracle)), Tokenizer(shop.taxonomy).names.name_slot
     for name, record in oracle.items():
         query = PersonaQuery(where={"customer_id": name})
-        found = answer(query, await reader.load_subject(name), reader.model.weights)
+        found = answer_prediction(query, await reader.load_subject(name), reader.model.weights)
         shopper = describe_customer(record.counts, shop.taxonomy, name_of)
-        expected = answer(query, shopper, weights)
+        expected = answer_prediction(query, shopper, weights)
         if found != expected:
             verdict.add("predict", name, describe_difference(found, expected))
     await tables.close()
@@ -51,7 +51,10 @@ async def check_over_http(
     shop: Shop, oracle: Mapping[str, Record], weights: Weights, verdict: Verdict
 ) -> None:
     """Check the answers of ``POST /api/v1/_predict``."""
-    api, name_of = create_api(shop.settings, shop.taxonomy), Tokenizer(shop.taxonomy).names.name
+    api, name_of = (
+        create_api(shop.settings, shop.taxonomy),
+        Tokenizer(shop.taxonomy).names.name_slot,
+    )
     async with (
         api.router.lifespan_context(api),
         httpx.AsyncClient(
@@ -71,5 +74,5 @@ async def check_over_http(
             query = {"from": "customer_purchases", "where": {"customer_id": name}}
             found = (await client.post("/api/v1/_predict", json=query)).json()
             shopper = describe_customer(oracle[name].counts, shop.taxonomy, name_of)
-            if found != answer(PersonaQuery(where=query["where"]), shopper, weights):
+            if found != answer_prediction(PersonaQuery(where=query["where"]), shopper, weights):
                 verdict.add("predict", name, "another answer over HTTP")

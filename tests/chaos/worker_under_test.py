@@ -116,7 +116,7 @@ def watched_worker(orders: Orders) -> type[worker.Worker]:
 def main(order: str) -> None:
     app.Worker = watched_worker(Orders(Path(order)))  # type: ignore[attr-defined]
     own = settings.load_settings()
-    services.worker(own, taxonomy.load(own.taxonomy))
+    services.run_worker(own, taxonomy.load(own.taxonomy))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from stream_persona.domain.events import (
     Assignment,
     Deletion,
 )
-from stream_persona.pipeline.decision import millionths
+from stream_persona.pipeline.decision import to_millionths
 from stream_persona.settings import Settings
 from tests.support.api import (
     CATEGORIES,
@@ -77,7 +77,7 @@ async def test_the_seed_query_is_answered_by_the_workers_own_arithmetic(
     public = json.loads(answered, parse_float=Decimal)["distribution"]
     assert sum(by_persona.values()) == sum(public.values()) == 1
     row = np.array([[by_persona[name] for name in public]], float)
-    assert millionths(row) == [tuple(1_000_000 * share for share in public.values())]
+    assert to_millionths(row) == [tuple(1_000_000 * share for share in public.values())]
 
 
 async def test_an_unknown_customer_is_predicted_as_anybody(client: httpx.AsyncClient) -> None:

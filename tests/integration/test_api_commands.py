@@ -17,7 +17,7 @@ from stream_persona.domain.events import (
     decode_event,
     encode,
 )
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.settings import Settings
 from tests.support.shop import Shop
 
@@ -31,7 +31,7 @@ async def test_an_assignment_is_on_its_topic_when_it_is_answered(
     async with Redis.from_url(declared_topics.redis_url) as redis:
         found = await Shop(declared_topics, redis).read(declared_topics.topic_assignments)
     assert [record.key for record in found] == [b"c1"]
-    assert found[0].partition == home_partition("c1", declared_topics.partitions)
+    assert found[0].partition == find_home_partition("c1", declared_topics.partitions)
     event = decode_event(ASSIGNMENT, found[0].value)
     assert isinstance(event, Assignment)
     assert encode(event) == response.content

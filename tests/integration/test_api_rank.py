@@ -106,7 +106,7 @@ async def test_the_route_ranks_as_the_client_does(
 ) -> None:
     weights, names = shop.hand.worker.weights, shop.hand.worker._tokenizer.names
     tables = RedisTables.connect(settings.redis_url, settings.prefix)
-    await tables.save_affinities(affinities(weights, names.key))
+    await tables.save_affinities(affinities(weights, names.join_names))
     await save_common(tables, weights, names, load(settings.taxonomy))
     options: Any = {"prefix": settings.prefix, "timeout": 5.0, "cluster": await is_cluster(tables)}
     async with AsyncPersonaClient(settings.redis_url, **options) as client:

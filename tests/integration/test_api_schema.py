@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection
 
 from stream_persona.api import create_api
 from stream_persona.domain import taxonomy as taxonomies
-from stream_persona.domain.events import MAX_ID_BYTES, rfc3339
+from stream_persona.domain.events import MAX_ID_BYTES, format_rfc3339
 from stream_persona.domain.identity import NOBODY_IDS, is_customer
 from stream_persona.settings import Settings
 from tests.support.api import api_process, basket, running_worker
@@ -45,7 +45,7 @@ schemathesis.openapi.format(
     ),
 )
 schemathesis.openapi.format(  # "from 1970 to 9999" is beyond what a schema can say
-    "date-time", st.integers(0, 253_402_300_799_999).map(rfc3339)
+    "date-time", st.integers(0, 253_402_300_799_999).map(format_rfc3339)
 )
 
 LOCKED = Settings(_env_file=None, api_keys="some-key-of-a-shop")

@@ -25,7 +25,7 @@ from stream_persona.domain.events import (
     Purchase,
 )
 from stream_persona.kafka.log_reader import KafkaEventLog
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
@@ -194,7 +194,9 @@ async def test_a_deletion_empties_and_what_comes_after_begins_anew(
 
 
 async def test_events_that_were_rerouted_are_found(floor: Floor, client: httpx.AsyncClient) -> None:
-    elsewhere = (home_partition("c1", floor.settings.partitions) + 1) % floor.settings.partitions
+    elsewhere = (
+        find_home_partition("c1", floor.settings.partitions) + 1
+    ) % floor.settings.partitions
     await floor.happen(basket("e1", "c1", "pets/dog"))
     await floor.happen(look("e2", "c1", "books", NOW + 1), partition=elsewhere)
     found = await activity(client)
@@ -218,7 +220,7 @@ async def test_a_busy_partition_delays_an_answer_only_so_long(
     assert real_kafka.brokers == floor.settings.brokers
     await floor.happen(basket("e1", "c1", "pets/dog"))
     others = [(floor.settings.topic_browses, f"o{n}", b"{}" * 100) for n in range(30_000)]
-    await floor.shop.produce_raw(others, home_partition("c1", floor.settings.partitions))
+    await floor.shop.produce_raw(others, find_home_partition("c1", floor.settings.partitions))
     begun = time.monotonic()
     found = await activity(client)
     assert time.monotonic() - begun < SECONDS + 2

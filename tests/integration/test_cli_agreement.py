@@ -55,7 +55,7 @@ async def test_commands_with_other_settings_are_refused_and_change_nothing(
         assert (code, err.count("\n")) == (2, 1), (command, err)
         assert "STREAM_PERSONA_PARTITIONS is 4 here and 8" in err
     stored = await shop.redis.get(f"{shop.settings.prefix}persona-deployment")
-    assert deployments.decode(stored) == made
+    assert deployments.decode_deployment(stored) == made
     sizes = [await shop.size(topic) for topic in shop.settings.input_topics]
     assert sizes == [0] * 5
 
@@ -83,7 +83,7 @@ async def test_a_replay_makes_the_descriptor_that_workers_find(shop: Shop, folde
     code, err = await run(shop, folder, *COMMANDS[4])
     assert code == 0, err
     stored = await shop.redis.get(f"{shop.settings.prefix}persona-deployment")
-    made = deployments.decode(stored)
+    made = deployments.decode_deployment(stored)
     assert (await join(shop.settings, shop.taxonomy)).deployment == made
 
 

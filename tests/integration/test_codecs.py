@@ -78,7 +78,7 @@ def purchases(settings: Settings) -> list[TopicPartition]:
 
 async def test_ranges_are_read(compressed: Settings) -> None:
     async with RangeReader(compressed, patience=20) as reader:
-        reader.begin(await reader.bounds(purchases(compressed)))
+        reader.begin(await reader.load_bounds(purchases(compressed)))
         found = [record async for batch in reader.read() for record in batch]
     assert sorted(record.value for record in found) == sorted(
         bought(name, number) for name in CUSTOMERS for number in range(EACH)
@@ -98,7 +98,7 @@ async def test_a_customers_newest_messages_are_found(compressed: Settings) -> No
 async def test_topics_are_replayed(compressed: Settings) -> None:
     loaded = taxonomy.load(compressed.taxonomy)
     async with Topics([PURCHASE], Range(), compressed, loaded) as topics:
-        found = [each for chunk in [c async for c in topics.chunks()] for each in chunk]
+        found = [each for chunk in [c async for c in topics.read_chunks()] for each in chunk]
     assert all(isinstance(each, Delivery) for each in found)
     assert {each.event.customer_id for each in found if isinstance(each, Delivery)} == CUSTOMERS
     assert len(found) == EACH * len(CODECS)
@@ -111,7 +111,7 @@ async def test_older_events_are_read_again_for_a_late_deletion(
     assert real_kafka.brokers == compressed.brokers
     history = KafkaEventLog(compressed, taxonomy.load(compressed.taxonomy))
     async with RangeReader(compressed, patience=20) as reader:
-        held = await reader.bounds(purchases(compressed))
+        held = await reader.load_bounds(purchases(compressed))
     positions = {PURCHASE << 16 | tp.partition: offsets.stop for tp, offsets in held.items()}
     wanted = {name: LateDeletion(0, positions) for name in CUSTOMERS}
     found = await history.read(wanted)

@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import Assignment, Browse, Deletion, Event, Item
 from stream_persona.domain.record import Record
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.model.shard import is_intact
 from stream_persona.pipeline.messages import encode_public_record
 from tests.support import shoppers
@@ -53,7 +53,7 @@ def comeback() -> list[Event]:
 
 async def elsewhere(shop: Shop, customer: str) -> None:
     """Send an event of a customer to a partition that is not their home."""
-    home, number = home_partition(customer, shop.settings.partitions), shop.settings.partitions
+    home, number = find_home_partition(customer, shop.settings.partitions), shop.settings.partitions
     await shop.produce(browse("off", customer, NOW + DAY), partition=(home + 1) % number)
 
 
@@ -263,7 +263,7 @@ async def test_what_the_topics_no_longer_hold_is_set_aside_and_named(
     await shop.produce(*(browse(f"b{number}", IDLE, NOW + number) for number in range(9)))
     await shop.at_rest()
     assert worker.stop() == 0
-    key, home = f"persona-state:{IDLE}", home_partition(IDLE, shop.settings.partitions)
+    key, home = f"persona-state:{IDLE}", find_home_partition(IDLE, shop.settings.partitions)
     await damage(shop, key)
     blob = await shop.redis.get(f"{shop.settings.prefix}{key}")
     admin = AdminClient({"bootstrap.servers": real_kafka.brokers})

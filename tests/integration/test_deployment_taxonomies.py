@@ -97,7 +97,7 @@ async def test_another_half_life_is_refused_also_when_no_worker_runs(
 ) -> None:
     await work(shop, start_worker)
     slower = tmp_path / "slower.toml"
-    generic = taxonomies.shipped_path("generic-shop").read_text()
+    generic = taxonomies.find_shipped_path("generic-shop").read_text()
     assert "[features]" not in generic
     slower.write_text(f"{generic}\n[features]\nhalf_life_days = 300\n")
     use(shop, slower)

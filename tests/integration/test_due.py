@@ -8,7 +8,7 @@ from datetime import datetime
 import orjson
 import pytest
 
-from stream_persona.domain.events import Assignment, Item, Purchase, milliseconds
+from stream_persona.domain.events import Assignment, Item, Purchase, to_milliseconds
 from tests.support.constants import GENERIC_PERSONAS
 from tests.support.shop import Shop, WorkerProcess
 from tests.support.waiting import PATIENCE, eventually
@@ -43,7 +43,7 @@ async def published(shop: Shop) -> list[dict[str, str]]:
 
 
 def milliseconds_of(text: str) -> int:
-    return milliseconds(datetime.fromisoformat(text))
+    return to_milliseconds(datetime.fromisoformat(text))
 
 
 @pytest.mark.on_cluster_too(with_faults=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from stream_persona.errors import UnavailableError
-from stream_persona.kafka.sender import FileSender, Outgoing, Pace, Receipt
+from stream_persona.kafka.sender import FileSender, Outgoing, Pace, SendCounts
 from stream_persona.settings import Settings
 from stream_persona.worker.startup import prepare
 from tests.chaos.machines import Broker
@@ -56,7 +56,7 @@ def numbers(count: int) -> list[int]:
 async def test_a_broker_that_is_away_for_a_moment_gets_each_message_once_and_in_order(
     broker: Broker, settings: Settings
 ) -> None:
-    receipt = Receipt()
+    receipt = SendCounts()
     async with SlowProxy.of_kafka(broker) as proxy:
         behind = settings.model_copy(update={"brokers": proxy.address})
         async with FileSender(behind, Pace(0)) as sender:
@@ -68,14 +68,14 @@ async def test_a_broker_that_is_away_for_a_moment_gets_each_message_once_and_in_
             proxy.cut()
             proxy.unfreeze()
             await sending
-    assert receipt == Receipt(630, 630, 630)
+    assert receipt == SendCounts(630, 630, 630)
     assert await arrived(settings) == numbers(630)
 
 
 async def test_a_broker_that_stays_away_ends_it_with_the_last_line_that_was_confirmed(
     broker: Broker, settings: Settings
 ) -> None:
-    receipt = Receipt()
+    receipt = SendCounts()
     async with SlowProxy.of_kafka(broker) as proxy:
         behind = settings.model_copy(update={"brokers": proxy.address, "retry_seconds": 2.0})
         async with FileSender(behind, Pace(0)) as sender:
@@ -83,5 +83,5 @@ async def test_a_broker_that_stays_away_ends_it_with_the_last_line_that_was_conf
             proxy.freeze()
             with pytest.raises(UnavailableError, match=r"did not confirm 30 messages in 2 s"):
                 await sender.send(messages(settings, 31, 30), receipt)
-    assert receipt == Receipt(60, 30, 30)
+    assert receipt == SendCounts(60, 30, 30)
     assert await arrived(settings) == numbers(30)

@@ -25,10 +25,10 @@ from stream_persona.domain.events import (
 from stream_persona.domain.record import Record
 from stream_persona.errors import InputError
 from stream_persona.files.row_reader import KIND_NAMES
-from stream_persona.ingestion.run import Request, ingest
-from stream_persona.ingestion.summary import Summary
-from stream_persona.kafka.sender import Receipt
-from stream_persona.replay.run import Request as ReplayRequest
+from stream_persona.ingestion.run import IngestRequest, ingest
+from stream_persona.ingestion.summary import IngestSummary
+from stream_persona.kafka.sender import SendCounts
+from stream_persona.replay.run import BackfillRequest as ReplayRequest
 from stream_persona.replay.run import backfill, hide
 from stream_persona.worker.startup import prepare
 from tests.support.constants import CATEGORIES, GENERIC_PERSONAS
@@ -63,10 +63,12 @@ async def run(shop: Shop, *arguments: str | Path, code: int = 0) -> Any:
     return orjson.loads(out)
 
 
-async def send(shop: Shop, path: Path, **options: Any) -> Summary:
+async def send(shop: Shop, path: Path, **options: Any) -> IngestSummary:
     """Ingest a file in this process."""
-    summary = Summary()
-    await ingest(shop.settings, shop.taxonomy, Request([path], **options), summary, hide, print)
+    summary = IngestSummary()
+    await ingest(
+        shop.settings, shop.taxonomy, IngestRequest([path], **options), summary, hide, print
+    )
     return summary
 
 
@@ -178,7 +180,7 @@ async def test_an_ingested_file_gives_what_its_replay_gives_once_and_twice(
 
     summary = await send(shop, path)
     assert dict(summary.events) == {"browse": 160, "purchase": 80, "assignment": 8}
-    assert summary.receipts[str(path)] == Receipt(248, 248, 248)
+    assert summary.receipts[str(path)] == SendCounts(248, 248, 248)
     await eventually(as_replayed, 60, "it is not what a replay gives")
     for same in (copy, array):
         known = await send(shop, same)

@@ -49,7 +49,7 @@ class FirstDay:
 
     def slots(self, tokens: tuple[str, ...]) -> set[int]:
         tokenizer = Tokenizer(self.shop.taxonomy)
-        return {tokenizer.slot(*token.split(":", 1)) for token in tokens}
+        return {tokenizer.find_slot(*token.split(":", 1)) for token in tokens}
 
     def anomalies(self, reason: str) -> float:
         found = re.search(rf'anomalies_total{{reason="{reason}"}} (\S+)', self.metrics)
@@ -122,7 +122,7 @@ async def test_what_the_field_sends_is_read_as_it_was_meant(day: FirstDay, row: 
     assert evidence == pytest.approx(dict(row.evidence), rel=0.001)
     assert all(day.public[n]["evidence"] >= least for n, least in row.at_least.items())
     assert not set(row.absent) & set(found)
-    assert {n: found[n].active_label() for n in row.label} == {
+    assert {n: found[n].find_active_label() for n in row.label} == {
         n: names[index] for n, index in row.label.items()
     }
     assert len({frozenset(day.tokens(name)) for name in row.alike}) == bool(row.alike)

@@ -16,7 +16,7 @@ from stream_persona.domain.events import (
     Item,
     Purchase,
 )
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.pipeline import training
 from tests.support import attentive_worker
 from tests.support.busy_shop import busy_shop, changes_of
@@ -145,7 +145,7 @@ async def test_events_off_their_home_partition_are_rerouted_and_count_once(
     shop: Shop, start_worker: Callable[[], WorkerProcess]
 ) -> None:
     worker = start_worker()
-    elsewhere = (home_partition("c3", shop.settings.partitions) + 1) % shop.settings.partitions
+    elsewhere = (find_home_partition("c3", shop.settings.partitions) + 1) % shop.settings.partitions
     here = [Browse(f"e{n}", "c3", NOW + n, "view", Item("p", "tools")) for n in range(5)]
     away = [Browse(f"x{n}", "c3", NOW + n, "view", Item("p", "books")) for n in range(5)]
     await shop.produce(*here)

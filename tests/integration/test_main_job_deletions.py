@@ -11,7 +11,7 @@ from stream_persona.domain.events import (
     Browse,
     Deletion,
     Item,
-    event_time,
+    get_event_time,
 )
 from stream_persona.settings import Settings
 from tests.support.busy_shop import busy_shop, changes_of
@@ -72,10 +72,10 @@ async def test_a_late_deletion_without_arrivals_forgets_what_is_older_or_within_
     assert await shop.folded() == {
         n: record_codec.encode_folded(r, mark) for n, r in oracle.items()
     }
-    newer = [e for e in events if e.customer_id == "c1" and event_time(e) > deleted + DAY]
+    newer = [e for e in events if e.customer_id == "c1" and get_event_time(e) > deleted + DAY]
     kept = [e for e in newer if not isinstance(e, Assignment)]
     assert 0 < len(kept) < sum(e.customer_id == "c1" for e in events) - 1
-    assert oracle["c1"].counts.clock == max(event_time(e) for e in kept)
+    assert oracle["c1"].counts.clock == max(get_event_time(e) for e in kept)
     changes = await changes_of(shop, "c1")
     since = changes[len(changes) - changes[::-1].index(None) :]
     assert since

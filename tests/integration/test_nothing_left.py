@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from stream_persona.api import create_api
 from stream_persona.api.changes import ChangeFeed
 from stream_persona.domain.events import Assignment, Browse, Engagement, Event, Item, Purchase
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from tests.support.api import CATEGORIES, NOW, basket, becomes_ready
 from tests.support.catalogues import lines, row
 from tests.support.shop import Shop, WorkerProcess
@@ -189,7 +189,7 @@ async def test_a_deletion_leaves_nothing_behind_but_what_the_table_says(
     changed = {"tastes": True, "catalogue": catalogue}
     shop.settings = shop.settings.model_copy(update=changed)
     worker, prefix = start_worker(), shop.settings.prefix
-    home = home_partition(GONE, shop.settings.partitions)
+    home = find_home_partition(GONE, shop.settings.partitions)
     await shop.produce(*busy_shop(), *told_by_one())
     await shop.at_rest()
     async with serving(shop) as (client, feed):

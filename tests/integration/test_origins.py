@@ -8,7 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import encode
 from stream_persona.kafka.log_ends import LogEndFinder
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.settings import Settings
 from tests.support.constants import RECENT as NOW
 from tests.support.events import purchase
@@ -19,7 +19,7 @@ from tests.support.waiting import eventually
 
 async def forge(settings: Settings, *offsets: int, partition: int = 0) -> None:
     """Send reroutes of purchases that nobody has sent, to their customer's home."""
-    home = home_partition("c", settings.partitions)
+    home = find_home_partition("c", settings.partitions)
     async with AIOKafkaProducer(bootstrap_servers=settings.brokers) as producer:
         for offset in offsets:
             headers = [
@@ -35,7 +35,7 @@ async def forge(settings: Settings, *offsets: int, partition: int = 0) -> None:
 async def test_a_forged_offset_is_a_dead_letter_and_the_shoppers_events_count(
     shop: Shop, start_worker: Callable[[], WorkerProcess]
 ) -> None:
-    home = home_partition("c", shop.settings.partitions)
+    home = find_home_partition("c", shop.settings.partitions)
     await forge(shop.settings, 1 << 61, 1_000, partition=home)
     await forge(shop.settings, 0, partition=9_999)
     worker = start_worker()

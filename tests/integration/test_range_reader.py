@@ -49,7 +49,7 @@ async def test_each_range_is_read_to_its_end_in_the_order_of_its_offsets(
 ) -> None:
     await produce(declared_topics, partitions, 40)
     one, two, three = partitions
-    assert await reader.bounds(partitions) == dict.fromkeys(partitions, range(40))
+    assert await reader.load_bounds(partitions) == dict.fromkeys(partitions, range(40))
     reader.begin({one: range(5, 35), two: range(40), three: range(7, 7)})
     assert await read_all(reader) == {one: [*range(5, 35)], two: [*range(40)]}
     assert not reader.unread
@@ -78,7 +78,7 @@ async def test_what_is_given_up_is_read_from_where_it_was_given_up(
         break
     left = dict(reader.unread)
     assert left == {one: range(10, 40)}
-    reader.rest()
+    reader.stop_fetching()
     assert not reader.unread
     reader.begin(left)
     assert await read_all(reader) == {one: [*range(10, 40)]}
@@ -100,7 +100,7 @@ async def test_aborted_messages_are_left_out_and_the_ends_of_transactions_passed
             for _ in range(3):
                 await producer.send(one.topic, b"x", partition=one.partition)
             await end()
-    held = await reader.bounds([one])
+    held = await reader.load_bounds([one])
     assert held == {one: range(16)}  # three messages and a marker, four times
     reader.begin(held)
     assert await read_all(reader) == {one: [0, 1, 2, 8, 9, 10]}
@@ -111,8 +111,8 @@ async def test_times_of_arrival_are_resolved_to_offsets_where_there_are_any(
 ) -> None:
     one, two, _ = partitions
     await produce(declared_topics, [one], 3)
-    assert await reader.offsets_at(0, [one, two]) == {one: 0}
-    assert await reader.offsets_at(1 << 45, [one, two]) == {}
+    assert await reader.find_offsets_at(0, [one, two]) == {one: 0}
+    assert await reader.find_offsets_at(1 << 45, [one, two]) == {}
 
 
 async def test_a_range_that_gives_nothing_more_is_an_error_after_the_patience(

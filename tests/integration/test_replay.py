@@ -20,7 +20,7 @@ from stream_persona.domain.events import (
     encode,
 )
 from stream_persona.errors import InputError, TopologyError
-from stream_persona.replay.run import Request, backfill
+from stream_persona.replay.run import BackfillRequest, backfill
 from stream_persona.replay.topics import Range
 from stream_persona.settings import Settings
 from stream_persona.worker.startup import prepare
@@ -31,7 +31,7 @@ from tests.support.waiting import eventually
 
 CATEGORIES = ("baby/diapers", "pets/dog", "tools", "electronics/audio")
 PERSONAS = ("parent_of_young_kids", "pet_owner", "home_improver", "gadget_lover")
-EVERYTHING = Request(kinds=range(len(KINDS)))
+EVERYTHING = BackfillRequest(kinds=range(len(KINDS)))
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ async def test_a_part_of_one_topic_can_be_replayed_and_then_the_rest(shop: Shop)
     item = Item("p", "tools")
     purchases = [Purchase(f"e{n}", "c", NOW + n, (item,)) for n in range(10)]
     await shop.produce(*purchases, Browse("b", "c", NOW, "view", item))
-    one = Request(kinds=[0], span=Range(to_offset=4))
+    one = BackfillRequest(kinds=[0], span=Range(to_offset=4))
     assert (await backfill(shop.settings, shop.taxonomy, one)).applied == {"purchase": 4}
     rest = await backfill(shop.settings, shop.taxonomy, EVERYTHING)
     assert rest.applied == {"purchase": 6, "browse": 1}
@@ -145,7 +145,7 @@ async def test_a_part_of_one_topic_can_be_replayed_and_then_the_rest(shop: Shop)
 async def test_a_range_that_would_make_workers_skip_events_is_refused(shop: Shop) -> None:
     item = Item("p", "tools")
     await shop.produce(*(Purchase(f"e{n}", "c", NOW, (item,)) for n in range(10)))
-    late = Request(kinds=[0], span=Range(from_offset=5))
+    late = BackfillRequest(kinds=[0], span=Range(from_offset=5))
     with pytest.raises(InputError, match=r"begins at offset 5, but the workers .* up to 0 only"):
         await backfill(shop.settings, shop.taxonomy, late)
     assert not await shop.folded()
@@ -155,9 +155,9 @@ async def test_times_of_arrival_bound_a_range(shop: Shop, real_kafka: object) ->
     item = Item("p", "tools")
     await shop.produce(*(Purchase(f"e{n}", "c", NOW, (item,)) for n in range(3)))
     (*_, last) = await shop.read(shop.settings.topic_purchases)
-    future = Request(kinds=[0], span=Range(from_time=last.timestamp + 1))
-    assert (await backfill(shop.settings, shop.taxonomy, future)).plain()["read"] == 0
-    past = Request(kinds=[0], span=Range(to_time=last.timestamp + 1))
+    future = BackfillRequest(kinds=[0], span=Range(from_time=last.timestamp + 1))
+    assert (await backfill(shop.settings, shop.taxonomy, future)).to_plain()["read"] == 0
+    past = BackfillRequest(kinds=[0], span=Range(to_time=last.timestamp + 1))
     assert (await backfill(shop.settings, shop.taxonomy, past)).applied == {"purchase": 3}
 
 
@@ -167,7 +167,7 @@ async def test_a_file_is_replayed_and_what_cannot_be_read_is_kept(
     path, letters = tmp_path / "purchases.jsonl", tmp_path / "letters.jsonl"
     good = [encode(Purchase(f"e{n}", "c", NOW + n, (Item("p", "tools"),))) for n in range(3)]
     path.write_bytes(b"\n".join([*good, b"{broken", *good]))
-    request = Request(files=[path], kind=0, dead_letters=letters)
+    request = BackfillRequest(files=[path], kind=0, dead_letters=letters)
     summary = await backfill(shop.settings, shop.taxonomy, request)
     assert summary.applied == {"purchase": 6}
     assert summary.duplicates == 3
@@ -185,18 +185,18 @@ async def test_a_file_counts_once_under_any_name_and_its_new_lines_when_it_grew(
     path.write_bytes(b"\n".join(lines[:200]))
     (copy := tmp_path / "copy").write_bytes(gzip.compress(path.read_bytes()))
     for each, applied in ((path, 200), (copy, 0)):
-        request = Request(files=[each], kind=0)
+        request = BackfillRequest(files=[each], kind=0)
         summary = await backfill(shop.settings, shop.taxonomy, request)
         assert summary.applied.total() == applied
     copy.write_bytes(b"\n".join(lines))
-    summary = await backfill(shop.settings, shop.taxonomy, Request(files=[copy], kind=0))
+    summary = await backfill(shop.settings, shop.taxonomy, BackfillRequest(files=[copy], kind=0))
     assert (summary.applied.total(), summary.already_applied) == (100, 200)
 
 
 async def test_unreadable_messages_of_a_topic_are_counted(shop: Shop, tmp_path: Path) -> None:
     await shop.produce_raw([(shop.settings.topic_browses, "c", b"{}")])
     letters = tmp_path / "letters.jsonl"
-    request = Request(kinds=EVERYTHING.kinds, dead_letters=letters)
+    request = BackfillRequest(kinds=EVERYTHING.kinds, dead_letters=letters)
     summary = await backfill(shop.settings, shop.taxonomy, request)
     assert summary.unreadable == {"invalid_field": 1}
     assert orjson.loads(letters.read_bytes())["source"].startswith(shop.settings.topic_browses)

@@ -8,7 +8,12 @@ import pytest
 from stream_persona.domain.events import Assignment, Browse, Item
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
-from stream_persona.store.worker_status import WorkerStatus, compute_figures, decode, merge_models
+from stream_persona.store.worker_status import (
+    WorkerStatus,
+    compute_figures,
+    decode_report,
+    merge_models,
+)
 from tests.support.constants import RECENT as NOW
 from tests.support.shop import Shop, WorkerProcess
 from tests.support.waiting import eventually
@@ -22,7 +27,7 @@ async def tables(settings: Settings) -> AsyncIterator[RedisTables]:
 
 
 async def statuses(tables: RedisTables) -> list[WorkerStatus]:
-    return [decode(blob) for blob in (await tables.load_reports()).values()]
+    return [decode_report(blob) for blob in (await tables.load_reports()).values()]
 
 
 def browses(count: int) -> list[Browse]:

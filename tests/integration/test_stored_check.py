@@ -47,7 +47,7 @@ async def test_an_empty_redis_and_one_that_is_in_use_are_fine(
     await tables.save_report("w", b"{}")
     await tables.add_sample(1, b"{}")
     await tables.save_affinities({PERSONAS[0]: {"category:pets": 2.0}})
-    await tables.topic_ids({"purchase": "an id"})
+    await tables.load_topic_ids({"purchase": "an id"})
     await tables.close()
     await store_record(settings, redis, shop())
     await check(settings)

@@ -19,7 +19,7 @@ from stream_persona.api.customer_log import (
     CustomerMessages,
     Tail,
 )
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.settings import Settings
 from tests.support.customer_logs import LATE, crowd, mine, produce, tail_of, values
@@ -157,7 +157,7 @@ async def test_markers_at_the_end_of_transactions_are_not_waited_for(
     try:
         for partition in range(declared_topics.partitions):
             await publisher.take_over(partition, [], yes)
-        at = home_partition("c", declared_topics.partitions)
+        at = find_home_partition("c", declared_topics.partitions)
         await publisher.take_over(at, [("c", b"1")], yes)
         await publisher.publish_changes(at, [("c", b"2"), ("other", b"3")])
         await publisher.take_over(at, [], yes)

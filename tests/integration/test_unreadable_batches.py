@@ -14,7 +14,7 @@ from stream_persona.domain import taxonomy
 from stream_persona.domain.events import PURCHASE, encode
 from stream_persona.errors import UnavailableError
 from stream_persona.kafka.range_reader import RangeReader
-from stream_persona.replay.run import Request, backfill
+from stream_persona.replay.run import BackfillRequest, backfill
 from stream_persona.settings import Settings
 from tests.support.api import becomes_ready, calling
 from tests.support.batches import changing
@@ -105,11 +105,13 @@ async def test_a_damaged_batch_is_a_sentence_to_every_reader_and_ends_workers(
     await again.ends(sentence)
 
     async with RangeReader(settings, patience=20) as reader:
-        reader.begin(await reader.bounds([tp]))
+        reader.begin(await reader.load_bounds([tp]))
         with pytest.raises(UnavailableError, match=sentence):
             _ = [batch async for batch in reader.read()]
     with pytest.raises(UnavailableError, match=sentence):
-        await backfill(settings, taxonomy.load(settings.taxonomy), Request(kinds=[PURCHASE]))
+        await backfill(
+            settings, taxonomy.load(settings.taxonomy), BackfillRequest(kinds=[PURCHASE])
+        )
 
 
 @pytest.mark.faults

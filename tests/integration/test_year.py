@@ -17,7 +17,7 @@ from tests.support.waiting import patience
 
 pytestmark = pytest.mark.long
 
-TAXONOMY = taxonomy.load(taxonomy.shipped_path("complete-journey"))
+TAXONOMY = taxonomy.load(taxonomy.find_shipped_path("complete-journey"))
 BATCH = 10_000
 
 
@@ -27,8 +27,8 @@ def year() -> dict[str, Record]:
     story = journey.load(assigned_share=0.999, since=datetime(2017, 1, 1, tzinfo=UTC))
     records: dict[str, Record] = {}
     tokenizer, batch = Tokenizer(TAXONOMY), list[Delivery]()
-    batch += [Delivery.of(a, 3, 0, n) for n, a in enumerate(story.study.assignments())]
-    for offset, (kind, event) in enumerate(story.events()):
+    batch += [Delivery.of(a, 3, 0, n) for n, a in enumerate(story.study.make_assignments())]
+    for offset, (kind, event) in enumerate(story.generate_events()):
         batch.append(Delivery.of(event, kind, 0, offset))
         if len(batch) >= BATCH:
             records |= process.apply_events(batch, records, TAXONOMY, tokenizer).records
@@ -51,7 +51,7 @@ def test_households_unlearned_in_any_order_leave_no_trace(year: dict[str, Record
     model = sum_of(rng.sample(model_updates, len(model_updates)))
     for update in rng.sample(gone, len(gone)):
         model.add(update.part, update.persona, -1)
-    assert model.canonical() == sum_of(kept).canonical()
+    assert model.encode_canonically() == sum_of(kept).encode_canonically()
 
 
 @pytest.mark.timeout(patience(300))
@@ -63,4 +63,4 @@ def test_the_sum_of_any_parts_is_the_whole(year: dict[str, Record]) -> None:
     total = PersonaClassifier()
     for share in rng.sample(shares, len(shares)):
         total.merge(PersonaClassifier.from_bytes(sum_of(share).to_bytes()))
-    assert total.canonical() == sum_of(model_updates).canonical()
+    assert total.encode_canonically() == sum_of(model_updates).encode_canonically()

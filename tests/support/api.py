@@ -14,8 +14,8 @@ from aiokafka import ConsumerRecord
 
 from stream_persona.api import create_api
 from stream_persona.domain import taxonomy as taxonomies
-from stream_persona.domain.events import KINDS, Event, Item, Purchase, encode, event_time
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.domain.events import KINDS, Event, Item, Purchase, encode, get_event_time
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
 from stream_persona.worker.metrics import Metrics
@@ -44,7 +44,7 @@ class ManualWorker:
         """Process the events, one batch for each partition; publish the model."""
         batches: dict[int, list[ConsumerRecord[bytes, bytes]]] = {}
         for event in events:
-            partition = home_partition(event.customer_id, self._settings.partitions)
+            partition = find_home_partition(event.customer_id, self._settings.partitions)
             batches.setdefault(partition, []).append(self._record(event, partition))
         for batch in batches.values():
             await self.worker.process(batch)
@@ -54,7 +54,7 @@ class ManualWorker:
         self._offset += 1
         topic = self._settings.input_topics[KINDS.index(type(event))]
         key, value = event.customer_id.encode(), encode(event)
-        at = event_time(event)
+        at = get_event_time(event)
         return ConsumerRecord(
             topic, partition, self._offset, at, 0, key, value, None, len(key), len(value), ()
         )

@@ -8,7 +8,7 @@ from typing import Any
 from stream_persona import settings
 from stream_persona.cli import services
 from stream_persona.domain import taxonomy
-from stream_persona.kafka.faust_app import faust_options
+from stream_persona.kafka.faust_app import make_faust_options
 from stream_persona.settings import Settings
 from stream_persona.worker import app
 
@@ -16,7 +16,7 @@ AGE = "consumer_metadata_max_age_ms"
 
 
 def attentive(own: Settings) -> dict[str, Any]:
-    options = faust_options(own)
+    options = make_faust_options(own)
     assert options[AGE] == 30_000
     return {**options, AGE: 1_000}
 
@@ -24,7 +24,7 @@ def attentive(own: Settings) -> dict[str, Any]:
 def main() -> None:
     app.faust_options = attentive
     own = settings.load_settings()
-    services.worker(own, taxonomy.load(own.taxonomy))
+    services.run_worker(own, taxonomy.load(own.taxonomy))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from typing import Any, cast
 import faust
 from faust.types import TP, EventT, StreamT
 
-from stream_persona.kafka.faust_app import BatchApp, batch_topic, faust_options
+from stream_persona.kafka.faust_app import BatchApp, make_batch_topic, make_faust_options
 from stream_persona.kafka.transport import Consumer
 from stream_persona.settings import Settings
 from tests.support.waiting import eventually
@@ -124,9 +124,9 @@ class Behaviour:
 
 
 def create_app(settings: Settings, journal: Journal, behaviour: Behaviour) -> faust.App:
-    app = BatchApp(**faust_options(settings))
+    app = BatchApp(**make_faust_options(settings))
 
-    @app.agent(batch_topic(app, *settings.input_topics))
+    @app.agent(make_batch_topic(app, *settings.input_topics))
     async def note_batches(stream: StreamT[Any]) -> None:
         async for event in stream.noack().events():
             for record in event.value:

@@ -12,7 +12,7 @@ from stream_persona.api.security.keys import make_key
 from stream_persona.domain.events import (
     decode_event,
 )
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.settings import Settings
 from tests.support.shop import Shop
 
@@ -44,7 +44,7 @@ async def read(settings: Settings, kind: int) -> list[Any]:
     found = [decode_event(kind, record.value) for record in records]
     for record, event in zip(records, found, strict=True):
         assert record.key == event.customer_id.encode()
-        assert record.partition == home_partition(event.customer_id, settings.partitions)
+        assert record.partition == find_home_partition(event.customer_id, settings.partitions)
     return found
 
 

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 from stream_persona.api.customer_log import (
     Tail,
 )
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.settings import Settings
 
 #: Seconds by which a machine that does other things as well may be late.
@@ -30,7 +30,7 @@ async def produce(
     settings: Settings, topic: str, messages: Iterable[tuple[str, bytes | None]], at: str = "c"
 ) -> None:
     """Produce messages, of this customer or of others, to the home partition of one."""
-    partition = home_partition(at, settings.partitions)
+    partition = find_home_partition(at, settings.partitions)
     async with AIOKafkaProducer(
         bootstrap_servers=settings.brokers, linger_ms=5, max_batch_size=262_144
     ) as producer:

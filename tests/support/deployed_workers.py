@@ -23,7 +23,7 @@ def purchases(number: int, start: int = 0) -> list[Purchase]:
 
 async def stored(shop: Shop) -> Deployment | None:
     blob = await shop.redis.get(f"{shop.settings.prefix}{KEY}")
-    return None if blob is None else deployments.decode(blob)
+    return None if blob is None else deployments.decode_deployment(blob)
 
 
 async def stopped(worker: WorkerProcess) -> None:

@@ -23,7 +23,7 @@ from stream_persona.api.security.audit import Audit
 from stream_persona.api.security.headers import AnswerHeadersMiddleware
 from stream_persona.api.security.key_file import ApiKeys
 from stream_persona.api.security.middleware import DoorMiddleware
-from stream_persona.api.security.scopes import TABLE, Rules
+from stream_persona.api.security.scopes import TABLE, ScopeRules
 from stream_persona.settings import Settings
 
 #: Keys that are long enough.
@@ -55,7 +55,7 @@ class Door:
         self.buckets = TokenBuckets(made.api_requests_per_second)
         routes = [_route_of(name) for name in TABLE]
         door = DoorMiddleware(
-            Starlette(routes=routes), self.keys, Rules(routes), self.buckets, self.audit
+            Starlette(routes=routes), self.keys, ScopeRules(routes), self.buckets, self.audit
         )
         self.app = AnswerHeadersMiddleware(door)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from stream_persona.domain.features import Profiles
 from stream_persona.model.calibration import Calibration, fit_calibration
 from stream_persona.model.calibration_panel import Member
-from stream_persona.model.classifier import profile_of
+from stream_persona.model.classifier import make_profile
 from stream_persona.model.weights import Weights
 from tests.support.panels import anew, summed
 
@@ -57,18 +57,18 @@ class GeneratedShop:
         ]
         sums = summed(members).stack(self.names)
         calibration = fit_calibration(anew(members), sums, self.names)
-        return calibration.weights(sums, self.names), calibration
+        return calibration.derive_weights(sums, self.names), calibration
 
 
 def profile_of_counts(row: Ints) -> Profiles:
     """A profile with one coarse token an event."""
     x: dict[object, float] = {token + 1: float(n) for token, n in enumerate(row.tolist()) if n}
-    return profile_of({**x, "events": float(row.sum())})
+    return make_profile({**x, "events": float(row.sum())})
 
 
 def predict(weights: Weights, counts: Ints) -> Floats:
     """Predict customers by their counts, (customers, personas)."""
-    return np.concatenate([weights.probabilities(profile_of_counts(row)) for row in counts])
+    return np.concatenate([weights.predict_probabilities(profile_of_counts(row)) for row in counts])
 
 
 def log_loss(probabilities: Floats, personas: Ints) -> float:

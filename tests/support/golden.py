@@ -14,8 +14,8 @@ from stream_persona.domain.events import KINDS
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.fitting import ModelFitter
-from stream_persona.model.shard import members, pack
-from stream_persona.model.statistics import customer_key
+from stream_persona.model.shard import encode_shard, make_members
+from stream_persona.model.statistics import hash_customer
 from stream_persona.pipeline import process, training
 from stream_persona.pipeline.types import Delivery
 from stream_persona.store.blas import limit_blas_threads
@@ -43,21 +43,21 @@ def digests() -> dict[str, str]:
         records |= outcome.records
         sums.add_all([(each.part, each.persona, each.sign) for each in outcome.model_updates])
         known = [
-            (customer_key(name), record.active_label() or "", record)
+            (hash_customer(name), record.find_active_label() or "", record)
             for name, record in sorted(records.items())
             if training.is_training_example(record, shop)
         ]
-        fitter.update(sums, list(members(known, shop).values()), calibrate=True)
+        fitter.update(sums, list(make_members(known, shop).values()), calibrate=True)
         for name, message in outcome.messages:
             published.update(name.encode() + (message or b"-"))
         for name, public in outcome.public_records.items():
             published.update(name.encode() + (public or b"-"))
         published.update(fitter.weights.version.encode())
-        published.update(b"".join(pack(sums.canonical(), known, shop)))
+        published.update(b"".join(encode_shard(sums.encode_canonically(), known, shop)))
     folded = hashlib.blake2b(digest_size=12)
     for name in sorted(records):
         folded.update(name.encode() + record_codec.encode_folded(records[name], shop.fingerprint))
-    model = hashlib.blake2b(sums.canonical(), digest_size=12)
+    model = hashlib.blake2b(sums.encode_canonically(), digest_size=12)
     found = {"folded": folded, "model": model, "published": published}
     return {name: each.hexdigest() for name, each in found.items()}
 

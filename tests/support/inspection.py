@@ -7,7 +7,7 @@ from stream_persona.domain.events import encode
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.files.row_reader import KIND_NAMES
 from stream_persona.inspection.report import make_report
-from stream_persona.inspection.sample import Message, Sample, TopicFacts
+from stream_persona.inspection.sample import InputSample, SampledMessage, TopicSetup
 from tests.support.constants import NOW
 from tests.support.events import shop
 
@@ -23,12 +23,12 @@ def order(n: int = 1, **fields: Any) -> dict[str, Any]:
 
 
 def sample_of(
-    *documents: Any, kind: int | None = 0, topic: TopicFacts | None = None, **message: Any
-) -> Sample:
+    *documents: Any, kind: int | None = 0, topic: TopicSetup | None = None, **message: Any
+) -> InputSample:
     """A sample of JSON documents; bytes stay as they are. ``message`` holds for all of them."""
     values = [each if isinstance(each, bytes | None) else encode(each) for each in documents]
-    messages = [Message(v, f"line {n}", **message) for n, v in enumerate(values, 1)]
-    return Sample("orders", messages, kind, topic, held=len(messages))
+    messages = [SampledMessage(v, f"line {n}", **message) for n, v in enumerate(values, 1)]
+    return InputSample("orders", messages, kind, topic, held=len(messages))
 
 
 def report_on(

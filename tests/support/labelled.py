@@ -18,7 +18,7 @@ from tests.support.processing import process_batch
 def labelled_examples(taxonomy: Taxonomy, customers: int = 6, seed: int = 1) -> list[Example]:
     """Examples of each persona: customers that mostly buy in the category of its name."""
     happened = labelled_shoppers(taxonomy, customers, seed)
-    return examples.examples(process_batch(deliver(*happened), taxonomy).records, taxonomy)
+    return examples.make_examples(process_batch(deliver(*happened), taxonomy).records, taxonomy)
 
 
 def trials_of(

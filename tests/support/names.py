@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from stream_persona.domain.carried_names import CarriedNames
 from stream_persona.domain.events import Behaviour, Event, Purchase
-from stream_persona.domain.slots import slot_of
+from stream_persona.domain.slots import hash_to_slot
 from stream_persona.domain.token_names import SHOWN_FROM, Listing, Name, ShownName
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.pipeline.process import Delivery
@@ -23,9 +23,9 @@ def carry(*categories: str) -> list[Purchase]:
 
 def slot_mate(token: str) -> str:
     """Another token of the same field that is in the same slot, a coarse one."""
-    slot, field = slot_of(token, fine=False), token.partition(":")[0]
+    slot, field = hash_to_slot(token, fine=False), token.partition(":")[0]
     others = (f"{field}:w{number}" for number in range(10**7))
-    return next(other for other in others if slot_of(other, fine=False) == slot)
+    return next(other for other in others if hash_to_slot(other, fine=False) == slot)
 
 
 def names_in(tokenizer: Tokenizer, events: Iterable[Event]) -> set[Name]:

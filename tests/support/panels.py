@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from stream_persona.domain.features import Profiles
 from stream_persona.domain.slots import COARSE_SLOTS
 from stream_persona.model.calibration_panel import Member
-from stream_persona.model.classifier import profile_of
-from stream_persona.model.statistics import FOLDS, Stacked, Sums, contribution
+from stream_persona.model.classifier import make_profile
+from stream_persona.model.statistics import FOLDS, Stacked, Sums, make_contribution
 from tests.support.constants import PERSONAS
 
 CUSTOMERS = 160
@@ -25,7 +25,7 @@ def customer(rng: random.Random, persona: int, events: float | None = None) -> P
         own = slots[persona :: len(PERSONAS)]
         slot = rng.choice(own if rng.random() < 0.3 else slots)
         x[slot] = x.get(slot, 0.0) + number / round(number)
-    return profile_of(x)
+    return make_profile(x)
 
 
 def customers(count: int = CUSTOMERS, seed: int = 1) -> list[Member]:
@@ -46,7 +46,7 @@ def anew(members: Sequence[Member]) -> list[Member]:
 def summed(members: Sequence[Member]) -> Sums:
     sums = Sums()
     for member in members:
-        sums.add(contribution(member.profile, member.fold), member.label)
+        sums.add(make_contribution(member.profile, member.fold), member.label)
     return sums
 
 

@@ -11,13 +11,13 @@ from weakref import WeakKeyDictionary
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import Event
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.files.formats import recognise
+from stream_persona.files.formats import recognize
 from stream_persona.files.identity import read_content
 from stream_persona.pipeline import process
 from stream_persona.pipeline.process import Delivery
-from stream_persona.replay.files import Files, file_partition
+from stream_persona.replay.files import Files, number_file_partition
 from stream_persona.replay.fold import Replay
-from stream_persona.replay.summary import Summary, Unreadable
+from stream_persona.replay.summary import ReplaySummary, Unreadable
 from stream_persona.settings import Settings
 from stream_persona.store.memory import MemoryTables
 from tests.support.event_files import SETTINGS
@@ -36,8 +36,8 @@ HISTORY = labelled_shoppers(TAXONOMY)
 
 def deliveries(path: Path, happened: Sequence[Event]) -> list[Delivery]:
     """The lines of a file, as it was when it was replayed first, as they are applied."""
-    content = read_content(recognise(path)).digest if path.exists() else str(path)
-    partition = file_partition(content)
+    content = read_content(recognize(path)).digest if path.exists() else str(path)
+    partition = number_file_partition(content)
     return [Delivery.of(e, kind_of(e), partition, n) for n, e in enumerate(happened, 1)]
 
 
@@ -49,14 +49,14 @@ async def replayed(
     publish: bool = True,
     settings: Settings = SETTINGS,
     letters: list[Unreadable] | None = None,
-) -> Summary:
+) -> ReplaySummary:
     replay = Replay(
         settings, TAXONOMY, tables, outbox or RecordingPublisher(), InMemoryLog(), publish=publish
     )
     note = (letters if letters is not None else []).append
     files, known = Files(paths, kind, settings, TAXONOMY), KNOWN.setdefault(tables, {})
     known |= files.identify(known)
-    return await replay.run(files.chunks(), unreadable=note, earlier=files.earlier)
+    return await replay.run(files.read_chunks(), unreadable=note, earlier=files.earlier)
 
 
 def folded(tables: MemoryTables) -> dict[str, bytes]:

@@ -7,7 +7,7 @@ from typing import Any
 from stream_persona.domain.events import Event
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.kafka.router import MessageRouter
-from stream_persona.worker.metrics import Metrics, numbers_by_label
+from stream_persona.worker.metrics import Metrics, read_by_label
 from stream_persona.worker.sweep import THOROUGH_SECONDS
 from tests.support.constants import DAY, NOW
 from tests.support.events import purchase
@@ -93,7 +93,7 @@ class Scene:
     @property
     def damaged(self) -> dict[str, int]:
         """What was found damaged."""
-        return numbers_by_label(self.metrics.damaged)
+        return read_by_label(self.metrics.damaged)
 
 
 def broken(blob: bytes) -> bytes:

@@ -4,8 +4,8 @@ from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier
-from stream_persona.model.shard import Shard, members
-from stream_persona.model.statistics import customer_key
+from stream_persona.model.shard import Shard, make_members
+from stream_persona.model.statistics import hash_customer
 from stream_persona.pipeline import process, training
 from tests.support.events import deliver, labelled_shoppers
 
@@ -18,7 +18,7 @@ def labelled_records(taxonomy: Taxonomy, customers: int = 10) -> dict[str, Recor
 
 def keyed(records: dict[str, Record]) -> list[tuple[int, str, Record]]:
     """Key, label and record of each customer."""
-    return [(customer_key(n), r.active_label() or "", r) for n, r in records.items()]
+    return [(hash_customer(n), r.find_active_label() or "", r) for n, r in records.items()]
 
 
 def shard_of(records: dict[str, Record], taxonomy: Taxonomy) -> Shard:
@@ -26,4 +26,4 @@ def shard_of(records: dict[str, Record], taxonomy: Taxonomy) -> Shard:
     sums = PersonaClassifier()
     for update in training.derive_updates(records, taxonomy):
         sums.add(update.part, update.persona)
-    return Shard(sums, members(keyed(records), taxonomy))
+    return Shard(sums, make_members(keyed(records), taxonomy))

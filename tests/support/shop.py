@@ -22,11 +22,17 @@ from stream_persona.domain.due import advance_all
 from stream_persona.domain.events import DELETION, KINDS, Event, encode
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.kafka.source_topics import find_source_topics
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.fitting import ModelFitter
-from stream_persona.model.shard import Shard, members, merge_shards, panel_share, unpack
+from stream_persona.model.shard import (
+    Shard,
+    compute_panel_share,
+    decode_shard,
+    make_members,
+    merge_shards,
+)
 from stream_persona.model.weights import Weights
 from stream_persona.pipeline import process, training
 from stream_persona.pipeline.types import Delivery
@@ -207,14 +213,14 @@ class Shop:
         for partition in range(self.settings.partitions):
             blob = await self.redis.get(f"{self.settings.prefix}persona-model:{partition}")
             if blob:
-                total.merge(unpack(blob[8:], self.taxonomy).sums)
-        return total.canonical()
+                total.merge(decode_shard(blob[8:], self.taxonomy).sums)
+        return total.encode_canonically()
 
     async def weights(self) -> str:
         """Read the published shards; return the version of the weights fitted to them."""
         keys = [f"{self.settings.prefix}persona-model:{p}" for p in range(self.settings.partitions)]
         blobs = await self.redis.mget(keys)
-        found = [unpack(blob[8:], self.taxonomy) for blob in blobs if blob]
+        found = [decode_shard(blob[8:], self.taxonomy) for blob in blobs if blob]
         return fit_weights(found, self.taxonomy).version
 
     def weights_of(self, stored: dict[str, Record]) -> str:
@@ -228,14 +234,14 @@ class Shop:
             own = {
                 n: r
                 for n, r in stored.items()
-                if home_partition(n, self.settings.partitions) == partition
+                if find_home_partition(n, self.settings.partitions) == partition
             }
             sums, labelled = PersonaClassifier(), dict[str, int]()
             shards.update_sums(sums, labelled, training.derive_updates(own, self.taxonomy))
             lowest = sorted(labelled, key=labelled.__getitem__)
-            lowest = lowest[: panel_share(self.settings.partitions)]
-            known = [(labelled[n], own[n].active_label() or "", own[n]) for n in lowest]
-            found.append(Shard(sums, members(known, self.taxonomy)))
+            lowest = lowest[: compute_panel_share(self.settings.partitions)]
+            known = [(labelled[n], own[n].find_active_label() or "", own[n]) for n in lowest]
+            found.append(Shard(sums, make_members(known, self.taxonomy)))
         return fit_weights(found, self.taxonomy)
 
     async def oracle(self, now: int | None = None) -> dict[str, Record]:
@@ -257,4 +263,4 @@ class Shop:
         model = PersonaClassifier()
         for update in training.derive_updates(stored, self.taxonomy):
             model.add(update.part, update.persona)
-        return model.canonical()
+        return model.encode_canonically()

@@ -98,6 +98,6 @@ def by_home(reroutes: Sequence[ConsumerRecord]) -> list[list[ConsumerRecord]]:
 
 
 def _time(at: int) -> str:
-    from stream_persona.domain.events import rfc3339
+    from stream_persona.domain.events import format_rfc3339
 
-    return rfc3339(at)
+    return format_rfc3339(at)

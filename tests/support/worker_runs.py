@@ -15,7 +15,7 @@ from stream_persona.domain.events import Event
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.kafka.router import MessageRouter
 from stream_persona.model.classifier import PersonaClassifier
-from stream_persona.model.shard import unpack
+from stream_persona.model.shard import decode_shard
 from stream_persona.pipeline import training
 from stream_persona.store.memory import MemoryTables
 from stream_persona.worker.metrics import Metrics
@@ -163,15 +163,15 @@ def sum_of(tables: MemoryTables) -> bytes:
     model = PersonaClassifier()
     for update in training.derive_updates(stored, SHOP):
         model.add(update.part, update.persona)
-    return model.canonical()
+    return model.encode_canonically()
 
 
 async def published_sum(tables: MemoryTables, partitions: int = 1) -> bytes:
     """The model that all published shards add up to."""
     total = PersonaClassifier()
     for _, blob in (await tables.load_shards(range(partitions))).values():
-        total.merge(unpack(blob, SHOP).sums)
-    return total.canonical()
+        total.merge(decode_shard(blob, SHOP).sums)
+    return total.encode_canonically()
 
 
 def assert_changes_have_no_hole(outbox: RecordingPublisher) -> None:

@@ -15,7 +15,7 @@ from stream_persona.client import AsyncPersonaClient
 from stream_persona.connection_settings import ConnectionSettings
 from stream_persona.errors import SettingsError, TopologyError
 from stream_persona.kafka.connection import connection_options
-from stream_persona.kafka.faust_app import faust_credentials, faust_options
+from stream_persona.kafka.faust_app import make_faust_credentials, make_faust_options
 from stream_persona.settings import Settings, find_misspelt, load_settings
 from stream_persona.store.redis_address import check_address
 from stream_persona.store.redis_nodes import Nodes
@@ -59,7 +59,7 @@ def test_options_without_settings_are_plain() -> None:
     assert connection_options(settings) == {
         "bootstrap_servers": "localhost:9092", "security_protocol": "PLAINTEXT"
     }  # fmt: skip
-    assert faust_credentials(settings) is None
+    assert make_faust_credentials(settings) is None
 
 
 def test_a_login_goes_to_aiokafka_and_to_faust(pem: dict[str, Path]) -> None:
@@ -69,11 +69,11 @@ def test_a_login_goes_to_aiokafka_and_to_faust(pem: dict[str, Path]) -> None:
     assert options["sasl_plain_password"] == "hidden"
     assert options["ssl_context"].check_hostname
     assert connection_options(settings)["ssl_context"] is options["ssl_context"]
-    credentials = faust_credentials(settings)
+    credentials = make_faust_credentials(settings)
     assert credentials is not None
     assert credentials.protocol.value == "SASL_SSL"
     assert credentials.mechanism.value == "SCRAM-SHA-512"
-    assert "hidden" not in repr((settings, credentials, faust_options(settings)))
+    assert "hidden" not in repr((settings, credentials, make_faust_options(settings)))
 
 
 def test_a_certificate_that_was_replaced_is_loaded_again(pem: dict[str, Path]) -> None:

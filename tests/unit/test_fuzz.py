@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from stream_persona.api.predict import (
     CustomerWithEvidence,
     PersonaQuery,
-    answer,
+    answer_prediction,
     describe_customer,
     parse_subject,
 )
@@ -219,10 +219,10 @@ def outcome_of(body: object) -> str:
         return "refused" if len(str(error)) < 5_000 else "refused at length"
     if isinstance(shopper, CustomerWithEvidence):
         counts = shopper.evidence.fold_into(Counts.empty(), NOW, SHOP.features)
-        shopper = describe_customer(counts, SHOP, shopper.evidence.name_with(str))
+        shopper = describe_customer(counts, SHOP, shopper.evidence.combine_names(str))
     if isinstance(shopper, str):
         shopper = describe_customer(Counts.empty(), SHOP, str)
-    found = answer(query, shopper, WEIGHTS)
+    found = answer_prediction(query, shopper, WEIGHTS)
     assert json.dumps(found, allow_nan=False)
     assert len(found["hits"]) == max(0, min(query.limit, 5 - query.offset))
     return "answered"

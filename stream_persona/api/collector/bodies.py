@@ -28,7 +28,7 @@ _LISTS: Final = msgspec.json.Decoder(Documents)
 _OBJECTS: Final = msgspec.json.Decoder(dict[str, Any])
 
 
-def unpack(body: bytes, encoding: str) -> bytes:
+def decompress_body(body: bytes, encoding: str) -> bytes:
     """Unpack a body of a ``Content-Encoding``.
 
     Raises:

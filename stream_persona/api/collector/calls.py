@@ -19,7 +19,7 @@ from stream_persona.api.collector.bodies import (
 )
 from stream_persona.domain.decode_errors import explain
 from stream_persona.domain.message_size import check_size
-from stream_persona.domain.time import rfc3339
+from stream_persona.domain.time import format_rfc3339
 from stream_persona.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Call = dict[str, Any]
 
 
-class _Batch(msgspec.Struct):
+class _CallBatch(msgspec.Struct):
     """A body of many calls, with what it says of all of them."""
 
     batch: Documents
@@ -36,7 +36,7 @@ class _Batch(msgspec.Struct):
     context: Any = None
 
 
-_BATCHES: Final = msgspec.json.Decoder(_Batch)
+_BATCHES: Final = msgspec.json.Decoder(_CallBatch)
 
 
 def read_call(body: bytes, name: str, at: int) -> Call:
@@ -67,21 +67,21 @@ def read_batch(body: bytes, at: int, *, is_history: bool) -> Iterator[Call | Dec
         if not isinstance(found, dict) or not isinstance(found.get("batch"), list):
             raise explain(error, {}) from None
         calls = pack_each(found["batch"])
-        batch = _Batch(calls, found.get("sentAt"), found.get("context"))
+        batch = _CallBatch(calls, found.get("sentAt"), found.get("context"))
     check_number(batch.batch)
     return _read_each(batch, at, is_history=is_history)
 
 
-def _read_each(batch: _Batch, at: int, *, is_history: bool) -> Iterator[Call | DecodeError]:
+def _read_each(batch: _CallBatch, at: int, *, is_history: bool) -> Iterator[Call | DecodeError]:
     for raw in batch.batch:
         try:
-            yield _stamp(_share(decode_object(raw), batch), at, is_history=is_history)
+            yield _stamp(_inherit_from_batch(decode_object(raw), batch), at, is_history=is_history)
         except DecodeError as error:
             yield error
 
 
-def _share(call: Call, batch: _Batch) -> Call:
-    """Let a call have what its batch says; what it says itself holds."""
+def _inherit_from_batch(call: Call, batch: _CallBatch) -> Call:
+    """Fill a call's missing fields from its batch; the call's own fields win."""
     if batch.sentAt is not None:
         call.setdefault("sentAt", batch.sentAt)
     context = call.get("context", {})
@@ -95,7 +95,7 @@ def _stamp(call: Call, at: int, *, is_history: bool) -> Call:
 
     Of history that is imported times are right as they are.
     """
-    call["receivedAt"] = rfc3339(at)
+    call["receivedAt"] = format_rfc3339(at)
     if call.get("messageId") is None:
         call["messageId"] = str(uuid.uuid4())
     if is_history and call.get("timestamp") is not None:

@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from stream_persona.api.collector.bodies import decode_object
-from stream_persona.domain.decode_errors import tell_apart
+from stream_persona.domain.decode_errors import show_apart
 from stream_persona.domain.events import (
     BROWSE,
     ENGAGEMENT,
@@ -49,7 +49,7 @@ def read_own_event(raw: msgspec.Raw, at: int, nobody: NobodyIds) -> tuple[int, E
         DecodeError: it is none, or may be of more than one kind, or is no event of behaviour.
     """
     document = decode_object(raw)
-    kind = find_kind(document)
+    kind = find_named_kind(document)
     document.pop("type", None)
     document.setdefault("event_id", str(uuid.uuid4()))
     document.setdefault("occurred_at", at)
@@ -60,11 +60,12 @@ def read_own_event(raw: msgspec.Raw, at: int, nobody: NobodyIds) -> tuple[int, E
     return kind, decode_event(kind, value, nobody)
 
 
-def find_kind(document: dict[str, Any]) -> int:
+def find_named_kind(document: dict[str, Any]) -> int:
     """Find the kind of behaviour that an event's ``type``, or else its shape, names.
 
-    >>> find_kind({"items": []}), find_kind({"action": "view"}), find_kind({"channel": "email"})
-    (0, 1, 2)
+    >>> documents = {"items": []}, {"action": "view"}, {"channel": "email"}
+    >>> [find_named_kind(each) for each in documents]
+    [0, 1, 2]
 
     Raises:
         DecodeError: it names none, or several.
@@ -91,7 +92,7 @@ def _find_named(name: object) -> int:
         return TYPES[name]
     if isinstance(name, str) and name in _BY_TYPE:
         raise DecodeError("invalid_field", f"an event of type {name} is for {_BY_TYPE[name]}")
-    shown = tell_apart(name, TYPES)[0] if isinstance(name, str) else type(name).__name__
+    shown = show_apart(name, TYPES)[0] if isinstance(name, str) else type(name).__name__
     detail = f"expected one of {', '.join(TYPES)}, got {shown} - at `$.type`"
     raise DecodeError("invalid_field", detail)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stream_persona.kafka.producer import Message
 
 
-class Outcome(StrEnum):
+class CollectOutcome(StrEnum):
     """What became of an event that was posted, or of a call of another's library."""
 
     #: The broker has it.
@@ -35,7 +35,11 @@ class Outcome(StrEnum):
 
 
 #: The reasons for which a call is left out.
-LEFT_OUT: Final = (Outcome.UNKNOWN_EVENT, Outcome.NOT_OF_INTEREST, Outcome.NOT_BOUGHT)
+LEFT_OUT: Final = (
+    CollectOutcome.UNKNOWN_EVENT,
+    CollectOutcome.NOT_OF_INTEREST,
+    CollectOutcome.NOT_BOUGHT,
+)
 #: Statuses: the broker has all, some, none of the events that it was to have.
 _ALL, _SOME, _NONE = 202, 207, 400
 
@@ -47,17 +51,17 @@ class Receipt:
     An event of a caller's, by its place in the request, may be several messages.
     """
 
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    outcomes: dict[int, CollectOutcome] = field(default_factory=dict)
     refused: dict[int, str] = field(default_factory=dict)
     messages: list[tuple[int, Message]] = field(default_factory=list)
 
     def refuse(self, index: int, message: str) -> None:
         """Refuse an event, with a sentence."""
-        self.outcomes[index] = Outcome.REFUSED
+        self.outcomes[index] = CollectOutcome.REFUSED
         self.refused[index] = message
 
     @property
-    def counts(self) -> Counter[Outcome]:
+    def counts(self) -> Counter[CollectOutcome]:
         """How many events have each outcome."""
         return Counter(self.outcomes.values())
 
@@ -75,7 +79,7 @@ class Receipt:
         return 200 if self.status == _ALL else self.status
 
     def as_answer(self) -> dict[str, Any]:
-        """The answer's body: a problem where nothing could be taken."""
+        """Return the answer's body: a problem where nothing could be taken."""
         counts = self.counts
         refused = [
             {"index": index, "message": text} for index, text in sorted(self.refused.items())
@@ -83,17 +87,17 @@ class Receipt:
         if self.status == _NONE:
             return {"message": _describe(refused), "refused": refused}
         return {
-            "accepted": counts[Outcome.ACCEPTED], "ignored": counts[Outcome.NOBODY],
+            "accepted": counts[CollectOutcome.ACCEPTED], "ignored": counts[CollectOutcome.NOBODY],
             "refused": refused,
         }  # fmt: skip
 
     def as_call_answer(self) -> dict[str, Any]:
-        """The same for Segment's libraries, with the word that their own servers answer."""
+        """Return the body for Segment's libraries, with the word that their own servers answer."""
         if self.status == _NONE:
             return self.as_answer()
         counts = self.counts
         return {
-            "success": not self.refused, "links": counts[Outcome.IDENTITY_LINK],
+            "success": not self.refused, "links": counts[CollectOutcome.IDENTITY_LINK],
             "left_out": {each: counts[each] for each in LEFT_OUT if counts[each]},
             **self.as_answer(),
         }  # fmt: skip

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from stream_persona.api.collector.calls import read_batch, read_call
 from stream_persona.api.collector.own_events import read_own_event
-from stream_persona.api.collector.receipts import Outcome, Receipt
+from stream_persona.api.collector.receipts import CollectOutcome, Receipt
 from stream_persona.domain.events import encode
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.domain.mapping.documents import map_document
@@ -51,17 +51,17 @@ class Collector:
         self._topics = settings.input_topics
         self._sender = sender
         self._nobody = NobodyIds(settings.nobody)
-        self._outcomes = {each: collected.labels(each.value) for each in Outcome}
+        self._outcomes = {each: collected.labels(each.value) for each in CollectOutcome}
         self._clock = clock
 
     @contextmanager
-    def counting_unreadable(self) -> Iterator[None]:
+    def count_if_unreadable(self) -> Iterator[None]:
         """Count a body of which nothing can be read as an event that was refused."""
         try:
             yield
         except (DecodeError, HTTPException) as error:
             if isinstance(error, DecodeError) or error.status_code in _UNREADABLE:
-                self._outcomes[Outcome.REFUSED].inc()
+                self._outcomes[CollectOutcome.REFUSED].inc()
             raise
 
     async def collect_events(self, documents: Sequence[msgspec.Raw]) -> Receipt:
@@ -116,9 +116,9 @@ class Collector:
         return self._clock() // 1_000_000
 
     def _add(self, receipt: Receipt, index: int, events: Sequence[tuple[int, Event]]) -> None:
-        """Add what one document says."""
+        """Add the events of one document to the receipt."""
         known = [(kind, event) for kind, event in events if event.customer_id not in self._nobody]
-        receipt.outcomes[index] = Outcome.ACCEPTED if known else Outcome.NOBODY
+        receipt.outcomes[index] = CollectOutcome.ACCEPTED if known else CollectOutcome.NOBODY
         for kind, event in known:
             message = Message(self._topics[kind], event.customer_id.encode(), encode(event))
             receipt.messages.append((index, message))
@@ -128,7 +128,7 @@ class Collector:
         if mapped.events:
             self._add(receipt, index, mapped.events)
         else:
-            receipt.outcomes[index] = Outcome(next(iter(mapped.left_out)))
+            receipt.outcomes[index] = CollectOutcome(next(iter(mapped.left_out)))
         if mapped.faults:
             receipt.refuse(index, f"in part, while the rest is taken: {mapped.faults[0].detail}")
 
@@ -144,7 +144,7 @@ class Collector:
                         receipt.refuse(index, f"larger than max.message.bytes of {message.topic}")
         except BaseException:  # callers who leave are cancelled
             for index, _ in receipt.messages:
-                receipt.outcomes[index] = Outcome.UNSENT
+                receipt.outcomes[index] = CollectOutcome.UNSENT
             raise
         finally:
             for outcome, number in receipt.counts.items():

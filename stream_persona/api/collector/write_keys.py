@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from starlette.exceptions import HTTPException
 
-from stream_persona.api.collector.bodies import unpack
-from stream_persona.api.security.caller import caller_of
+from stream_persona.api.collector.bodies import decompress_body
+from stream_persona.api.security.caller import get_caller
 from stream_persona.api.security.middleware import admit_by_key
 from stream_persona.errors import DecodeError
 
@@ -30,12 +30,12 @@ _KEYED: Final = msgspec.json.Decoder(_Keyed)
 
 
 def admit(request: Request, keys: ApiKeys, key: str) -> None:
-    """Let in who has shown a key to the door, or else who has this one.
+    """Admit a request whose key the door has accepted, or else one with this key.
 
     Raises:
         HTTPException: 401 or 403, there is no key that may collect.
     """
-    if keys.needed and caller_of(request.scope) is None:
+    if keys.needed and get_caller(request.scope) is None:
         admit_by_key(request.scope, keys, key)
 
 
@@ -45,6 +45,6 @@ def find_key(body: bytes, encoding: str) -> str:
     What is wrong with a body is explained to those who have a key.
     """
     try:
-        return _KEYED.decode(unpack(body, encoding)).writeKey
+        return _KEYED.decode(decompress_body(body, encoding)).writeKey
     except (DecodeError, HTTPException, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""

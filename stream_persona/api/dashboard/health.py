@@ -23,7 +23,7 @@ Component = Literal[
     "events",
     "labels",
 ]
-#: What findings of these say is for operators: addresses, files, and values of settings.
+#: Components whose findings name addresses, files or values of settings: for operators alone.
 _OF_OPERATORS: Final = {
     "deployment": "This API and the workers do not agree",
     "keys": "The file of keys can't be used, those of before stay valid",
@@ -102,7 +102,7 @@ def check_health(
     if kafka_away:
         findings.append({"part": "kafka", "message": _KAFKA})
     if silence >= ALIVE and not redis_away:  # workers report through Redis
-        message = f"No worker has reported for {_duration(silence)}: personas don't move."
+        message = f"No worker has reported for {_format_duration(silence)}: personas don't move."
         findings.append({"part": "workers", "message": message})
     if stalled is not None:
         findings.append({"part": "stream", "message": _describe_stall(waiting or 0, stalled)})
@@ -129,13 +129,14 @@ def _count(number: int, one: str, many: str) -> str:
 
 def _describe_stall(waiting: int, seconds: float) -> str:
     events = _count(waiting, "event waits", "events wait")
-    return f"The stream stands still: {events} and none was worked off for {_duration(seconds)}."
+    lasted = _format_duration(seconds)
+    return f"The stream stands still: {events} and none was worked off for {lasted}."
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     """Print seconds up to two minutes, then minutes up to two hours, then hours.
 
-    >>> _duration(119.9), _duration(600), _duration(86_400)
+    >>> _format_duration(119.9), _format_duration(600), _format_duration(86_400)
     ('119 s', '10 min', '24 h')
     """
     minutes = int(seconds // 60)

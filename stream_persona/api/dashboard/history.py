@@ -69,17 +69,17 @@ class Bucket:
             was, now = change.previous.persona or "", change.current.persona or ""
             self._flows[f"{was}{_TO}{now}"] += 1
 
-    def sample(self, snapshot: Snapshot) -> Sample:
+    def build_sample(self, snapshot: Snapshot) -> Sample:
         """Build the sample to store."""
         return Sample(snapshot, self._changes, dict(self._flows))
 
 
-def bucket_of(ms: int) -> int:
+def find_bucket(ms: int) -> int:
     """Return the start of the bucket that a time lies in; both in epoch ms."""
     return ms - ms % STEP_MS
 
 
-def chart(
+def build_chart(
     samples: Mapping[int, Sample], since: int, until: int, personas: Sequence[str]
 ) -> dict[str, Any]:
     """Answer ``/v1/history``: samples by their starts, from bucket ``since`` to ``until``.

@@ -25,7 +25,7 @@ ALIKE: Final = 4
 _SPARE: Final = 2 * ALIKE
 
 
-class Candidate(Struct, frozen=True, gc=False):
+class LabelCandidate(Struct, frozen=True, gc=False):
     """A shopper worth labelling; ``updated_at`` is RFC 3339."""
 
     customer_id: str
@@ -50,7 +50,7 @@ def information(probabilities: Iterable[float], evidence: float) -> float:
     return length * math.log1p(max(0.0, evidence))
 
 
-def likeliest_pair(distribution: Mapping[str, float]) -> frozenset[str]:
+def find_likeliest_pair(distribution: Mapping[str, float]) -> frozenset[str]:
     """Return the two likeliest personas."""
     return frozenset(sorted(distribution, key=distribution.__getitem__)[-2:])
 
@@ -59,17 +59,17 @@ class CandidateQueue:
     """The most informative of the shoppers that were offered: a few of each pair of personas."""
 
     def __init__(self) -> None:
-        self._alike: defaultdict[frozenset[str], dict[str, Candidate]] = defaultdict(dict)
+        self._alike: defaultdict[frozenset[str], dict[str, LabelCandidate]] = defaultdict(dict)
         self._least: dict[frozenset[str], float] = {}
 
     def has_room_for(self, alike: frozenset[str], worth: float) -> bool:
         """Return whether a shopper of this pair and information would be kept."""
         return worth > self._least.get(alike, -1.0)
 
-    def offer(self, candidate: Candidate) -> None:
+    def offer(self, candidate: LabelCandidate) -> None:
         """Keep a shopper, unless there are enough more informative ones of the same pair."""
         self.drop(candidate.customer_id)  # a scan may return a shopper twice, and changed meanwhile
-        key = likeliest_pair(candidate.distribution)
+        key = find_likeliest_pair(candidate.distribution)
         alike = self._alike[key]
         alike[candidate.customer_id] = candidate
         if len(alike) > _SPARE:
@@ -82,11 +82,11 @@ class CandidateQueue:
             if alike.pop(customer_id, None) is not None:
                 self._least.pop(key, None)
 
-    def best(self, limit: int) -> list[Candidate]:
+    def list_best(self, limit: int) -> list[LabelCandidate]:
         """Return the most informative first; at most ``ALIKE`` of each pair."""
         few = (sorted(alike.values(), key=_rank)[:ALIKE] for alike in self._alike.values())
         return sorted(chain.from_iterable(few), key=_rank)[:limit]
 
 
-def _rank(candidate: Candidate) -> tuple[float, str]:
+def _rank(candidate: LabelCandidate) -> tuple[float, str]:
     return -candidate.information, candidate.customer_id

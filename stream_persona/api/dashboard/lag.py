@@ -19,7 +19,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from stream_persona.errors import ConfigError
 from stream_persona.kafka.connection import connection_options, start_client
-from stream_persona.kafka.refusals import explaining
+from stream_persona.kafka.refusals import explain_missing_right
 from stream_persona.kafka.source_topics import find_source_topics
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class LagMonitor:
     @property
     def stalled(self) -> float | None:
         """Seconds for which events have waited and none was worked off, once these are many."""
-        idle = self._lag.idle(self._clock()) if self._known else 0.0
+        idle = self._lag.compute_idle_seconds(self._clock()) if self._known else 0.0
         return idle if idle >= STALLED else None
 
     async def _measure(self) -> None:
@@ -95,8 +95,8 @@ class LagMonitor:
             clients = _Clients(self._settings, self._clock)
             self._clients = clients
             await clients.start()
-        with explaining(self._settings, "Describe"):
-            following, ends = await self._clients.offsets()
+        with explain_missing_right(self._settings, "Describe"):
+            following, ends = await self._clients.load_offsets()
         self._lag.update(following, ends, self._clock())
 
     async def _fail(self, error: Exception) -> None:
@@ -138,7 +138,7 @@ class _Clients:
         await self._consumer.stop()
         await self._admin.close()
 
-    async def offsets(self) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+    async def load_offsets(self) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
         """Return each partition's offset to be processed next, and its end."""
         partitions = await self._find_partitions()
         if not partitions:
@@ -194,7 +194,7 @@ class _LogEnds:
         self._first.append(now)
         self._last.append(now)
 
-    def arrival_of(self, offset: int) -> float:
+    def interpolate_arrival(self, offset: int) -> float:
         """Interpolate when the event of this offset came; at the latest, the first refresh."""
         after = bisect_right(self._ends, offset)
         if not after:
@@ -225,9 +225,11 @@ class Lag:
         for tp, end in ends.items():
             self._ends.setdefault(tp, _LogEnds()).add(end, now)
         self._next, self.events = dict(following), sum(waiting.values())
-        since = min((self._ends[tp].arrival_of(following[tp]) for tp in waiting), default=now)
+        since = min(
+            (self._ends[tp].interpolate_arrival(following[tp]) for tp in waiting), default=now
+        )
         self.seconds = now - since
 
-    def idle(self, now: float) -> float:
+    def compute_idle_seconds(self, now: float) -> float:
         """Return the seconds in which nothing that waits was worked off; 0 if nothing waits."""
         return now - self._moved if self.events else 0.0

@@ -1,7 +1,7 @@
 """What was odd about the last hour's events, in words for its dashboard. Pure.
 
 Each reason has its sentence once: the page shows it beside the number, and where the number is more
-than a share of the events, it is among the troubles.
+than a share of the events, it is a health finding.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 #: The reason of dead letters among the anomalies.
 LETTERS: Final = "dead_letter"
-#: Fewer than so many are no trouble, whatever their share, unless any one is.
+#: Fewer raise no finding, whatever their share, unless the reason raises one for each.
 LEAST: Final = 20
-#: Rollbacks closer than this are one that several workers saw; most of which the time is shown.
+#: Rollbacks closer than this are one that several workers saw; most whose times are shown.
 _SAME_MS: Final = 60_000
 _SHOWN: Final = 3
 #: Most reasons of letters, and most personas, that a sentence names.
 _NAMED: Final = 5
 
 
-class Reason(NamedTuple):
+class AnomalyText(NamedTuple):
     """The words of a reason: its number in a row, what it is of the events, and what to do.
 
-    From ``share`` of the events on it is a trouble; with None each one is.
+    From ``share`` of the events on it is a health finding; with None each one is.
     """
 
     one: str
@@ -44,91 +44,91 @@ _INSPECT: Final = "`stream-persona inspect TOPIC` shows it"
 _CHECK: Final = "`stream-persona sources check FILE --try DOCUMENT` shows how one is read"
 
 #: By reason, in the order in which they are shown.
-REASONS: Final[Mapping[str, Reason]] = {
-    LETTERS: Reason(
+REASONS: Final[Mapping[str, AnomalyText]] = {
+    LETTERS: AnomalyText(
         "1 unreadable", "{} unreadable", "could not be read",
         "the topic of dead letters holds each with its reason, and "
         f"{_INSPECT} for a whole topic", 0.01,
     ),
-    Anomaly.NOBODY: Reason(
+    Anomaly.NOBODY: AnomalyText(
         "1 belonged to nobody", "{} belonged to nobody",
         "belong to nobody and are ignored",
         "ids such as undefined, guest or a blank stand for no customer; does a page send events "
         f"before it knows its shopper? {_INSPECT}", 0.1,
     ),
-    Anomaly.RETRY: Reason(
+    Anomaly.RETRY: AnomalyText(
         "1 retry", "{} retries", "are retries and do not count",
         f"one event_id on many events: a session's id? {_INSPECT}", 0.2,
     ),
-    Anomaly.EDITED_ORDER: Reason(
+    Anomaly.EDITED_ORDER: AnomalyText(
         "1 update of an order", "{} updates of orders",
         "are of orders that had counted already, and do not count again",
         f"one order_id on many orders: a basket's id, or a shop's? {_INSPECT}", 0.2,
     ),
-    Anomaly.EXCESS: Reason(
+    Anomaly.EXCESS: AnomalyText(
         "1 beyond a customer's minute", "{} beyond a customer's minute",
         "are more than what counts of one customer in a minute",
         "a bot, a test, or one id for many shoppers? The heaviest ids are listed on the page Now, "
         "with a way to forget them", None,
     ),
-    Anomaly.FUTURE: Reason(
+    Anomaly.FUTURE: AnomalyText(
         "1 from the future", "{} from the future",
         "are dated later than can be, and count as of their arrival or not at all",
         f"a fast clock, or times in another unit or zone? {_INSPECT}", 0.01,
     ),
-    Anomaly.FADED: Reason(
+    Anomaly.FADED: AnomalyText(
         "1 too old to count", "{} too old to count",
         "are so much older than their customers' newest ones that they have no weight",
         "an old backlog, or one event of a fast clock that made all others old? " + _INSPECT, 0.05,
     ),
-    Anomaly.FORGOTTEN: Reason(
+    Anomaly.FORGOTTEN: AnomalyText(
         "1 older than a deletion", "{} older than a deletion",
         "are older than their customers' deletions, and left out",
         "that is right for late ones; many come of a producer that sends old events again, or of "
         f"a deletion that is dated too late: {_INSPECT}", 0.1,
     ),
-    Anomaly.RETURNED_LINE: Reason(
+    Anomaly.RETURNED_LINE: AnomalyText(
         "1 returned line", "{} returned lines",
         "are lines of negative quantity or price, and left out of their orders",
         f"returns? If not, a sign is the wrong way round: {_INSPECT}", 0.2,
     ),
-    Anomaly.UNINFORMATIVE: Reason(
+    Anomaly.UNINFORMATIVE: AnomalyText(
         "1 without meaning", "{} without meaning",
         "have no field that says anything about a persona",
         f"fields of other names, such as item_category for category? {_INSPECT}", 0.2,
     ),
-    Anomaly.UNWEIGHTED: Reason(
+    Anomaly.UNWEIGHTED: AnomalyText(
         "1 of a signal without weight", "{} of signals without weight",
         "are of signals to which the taxonomy gives no weight",
         "if that is not meant so, give them one under [signals]", 0.5,
     ),
-    Anomaly.UNMAPPED: Reason(
+    Anomaly.UNMAPPED: AnomalyText(
         "1 that no source takes", "{} that no source takes",
         "are documents that no source of their topic takes, and are left out",
         f"the conditions in the file of sources leave them out: {_CHECK}", 0.2,
     ),
-    Anomaly.UNKNOWN_EVENT: Reason(
+    Anomaly.UNKNOWN_EVENT: AnomalyText(
         "1 of an unknown name", "{} of unknown names",
         "are foreign events of names that their preset does not know, and are left out",
         f"a [[source]] with expressions before the preset's reads them: {_CHECK}", 0.5,
     ),
-    Anomaly.NOT_OF_INTEREST: Reason(
+    Anomaly.NOT_OF_INTEREST: AnomalyText(
         "1 that is no behaviour", "{} that are no behaviour",
         "are foreign events, such as page views, that are none of ours, and are left out",
         f"that is right for most sites; deploy/README.md says what is read of each: {_CHECK}",
         0.98,
     ),
-    Anomaly.NOT_BOUGHT: Reason(
+    Anomaly.NOT_BOUGHT: AnomalyText(
         "1 refund or cancelled order", "{} refunds, cancelled orders and tests",
         "are refunds, cancelled orders and test orders, and are left out",
         f"a shop of tests on the topic? {_CHECK}", 0.2,
     ),
-    Anomaly.ROBOT: Reason(
+    Anomaly.ROBOT: AnomalyText(
         "1 of a robot", "{} of robots",
         "are of robots, as the tool that sent them says, and are left out",
         f"a crawler visits the shop, or its monitoring? {_CHECK}", 0.5,
     ),
-    Anomaly.IDENTITY_LINK: Reason(
+    Anomaly.IDENTITY_LINK: AnomalyText(
         "1 customer under two ids", "{} customers under two ids",
         "say that two ids are one customer, and are kept apart from events",
         f"many come of a page that identifies on each view: {_CHECK}", 0.5,
@@ -144,7 +144,7 @@ def describe_hour(hour: LastHour) -> dict[str, Any]:
         "dead_letters": hour.letters,
         "rollbacks": [{"at": at, "events": events} for at, events in hour.rollbacks],
         "heaviest": [
-            {"customer_id": name, "events": events, "share": _share(events, hour.read)}
+            {"customer_id": name, "events": events, "share": _compute_share(events, hour.read)}
             for name, events in hour.heaviest
         ],
     }
@@ -157,7 +157,7 @@ def find_excesses(hour: LastHour) -> Iterator[str]:
         if words is None or not _is_trouble(number, hour.read, words):
             continue
         letters = f" ({_list(hour.letters)})" if reason == LETTERS else ""
-        share = _percent(_share(number, hour.read))
+        share = _format_percent(_compute_share(number, hour.read))
         events = f"the last hour's {hour.read:,} events"
         yield f"{share} of {events} ({number:,}) {words.predicate}{letters}: {words.advice}"
 
@@ -212,25 +212,25 @@ def _describe(reason: str, number: int, read: int) -> dict[str, Any]:
     if words is not None:
         text = words.one if number == 1 else words.many.format(f"{number:,}")
         about = f"They {words.predicate}: {words.advice}."
-    share = _share(number, read)
+    share = _compute_share(number, read)
     return {"reason": reason, "count": number, "share": share, "text": text, "about": about}
 
 
-def _is_trouble(number: int, read: int, words: Reason) -> bool:
+def _is_trouble(number: int, read: int, words: AnomalyText) -> bool:
     if words.share is None:
         return number > 0
-    return number >= LEAST and _share(number, read) >= words.share
+    return number >= LEAST and _compute_share(number, read) >= words.share
 
 
-def _share(number: int, read: int) -> float:
-    """Lines and labels are parts of events, and may be more than these."""
+def _compute_share(number: int, read: int) -> float:
+    """Compute a share, at most 1: an event may have several lines or labels."""
     return min(1.0, number / read) if read else 0.0
 
 
-def _percent(share: float) -> str:
+def _format_percent(share: float) -> str:
     """Print a share.
 
-    >>> _percent(0.0001), _percent(0.051), _percent(1.0)
+    >>> _format_percent(0.0001), _format_percent(0.051), _format_percent(1.0)
     ('Under 0.1 %', '5.1 %', '100 %')
     """
     if share < 0.001:  # noqa: PLR2004

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.api.dashboard.history import Snapshot
 from stream_persona.api.dashboard.persona_counts import EDGES
-from stream_persona.api.dashboard.personas import reliability
-from stream_persona.domain.events import milliseconds
+from stream_persona.api.dashboard.personas import list_reliability
+from stream_persona.domain.events import to_milliseconds
 from stream_persona.store import worker_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from stream_persona.api.dashboard.label_queue import Candidate
+    from stream_persona.api.dashboard.label_queue import LabelCandidate
     from stream_persona.api.dashboard.persona_counts import PersonaCounts
     from stream_persona.api.dashboard.personas import DefiningFeatures
     from stream_persona.api.dashboard.population_scan import Population
@@ -53,13 +53,13 @@ class ChangeRate:
 
 def summarize(counts: PersonaCounts, personas: Sequence[str]) -> dict[str, Any]:
     """Summarize how many shoppers have which persona: a part of ``/v1/overview``."""
-    shoppers, ambiguous = counts.shoppers, counts.of(None).shoppers
+    shoppers, ambiguous = counts.shoppers, counts.copy_group(None).shoppers
     return {
         "shoppers": shoppers,
         "ambiguous": ambiguous,
         "ambiguous_share": min(1.0, ambiguous / shoppers) if shoppers else None,
         "assigned": counts.assigned,
-        "mix": {persona: counts.of(persona).shoppers for persona in personas},
+        "mix": {persona: counts.copy_group(persona).shoppers for persona in personas},
     }
 
 
@@ -90,7 +90,7 @@ def take_snapshot(
     )
 
 
-def limits(weights: Predictor, taxonomy: Taxonomy) -> dict[str, float]:
+def find_limits(weights: Predictor, taxonomy: Taxonomy) -> dict[str, float]:
     """Return the confidence from which personas are named, and the probability of a candidate.
 
     As in ``pipeline.decision``: the policy's own as long as too few customers are labelled to
@@ -119,11 +119,11 @@ def describe_personas(
     features: DefiningFeatures,
 ) -> dict[str, Any]:
     """Answer ``/v1/portraits``. ``current`` is the status of the model in use."""
-    ambiguous = population.personas.of(None)
+    ambiguous = population.personas.copy_group(None)
     thresholds = list_persona_limits(model.weights, taxonomy)
     return {
         "counted": population.counted,
-        **limits(model.weights, taxonomy),
+        **find_limits(model.weights, taxonomy),
         "edges": EDGES,
         "personas": [
             {
@@ -146,7 +146,7 @@ def describe_personas(
 
 
 def _describe_group(population: Population, persona: str) -> dict[str, Any]:
-    group = population.personas.of(persona)
+    group = population.personas.copy_group(persona)
     return {
         "shoppers": group.shoppers,
         "assigned": group.assigned,
@@ -156,7 +156,7 @@ def _describe_group(population: Population, persona: str) -> dict[str, Any]:
 
 
 def _describe_reliability(current: ModelStatus | None, row: int) -> dict[str, Any]:
-    bins = reliability(current.reliability[row]) if current else []
+    bins = list_reliability(current.reliability[row]) if current else []
     return {"trials": sum(each["trials"] for each in bins), "reliability": bins}
 
 
@@ -170,7 +170,7 @@ def describe_model(
         "taxonomy_version": taxonomy.version,
         "labelled": weights.customers,
         "labels": {persona: model.labelled.get(persona, 0) for persona in taxonomy.names},
-        **limits(weights, taxonomy),
+        **find_limits(weights, taxonomy),
         "thresholds": list_persona_limits(weights, taxonomy),
         "target_precision": taxonomy.policy.target_precision,
         "oldest_record_seconds": max((w.oldest_record_seconds for w in alive), default=None),
@@ -209,7 +209,7 @@ def _list_alarms(models: Iterable[ModelStatus]) -> list[dict[str, Any]]:
     return [{"model": name, "at": at, "trial": trial} for at, name, trial in newest]
 
 
-def describe_candidate(candidate: Candidate) -> dict[str, Any]:
+def describe_candidate(candidate: LabelCandidate) -> dict[str, Any]:
     """Describe a shopper for ``/v1/queue``."""
     return {
         "customer_id": candidate.customer_id,
@@ -217,5 +217,5 @@ def describe_candidate(candidate: Candidate) -> dict[str, Any]:
         "evidence": candidate.evidence,
         "distribution": candidate.distribution,
         "candidates": candidate.candidates,
-        "updated_at": milliseconds(datetime.fromisoformat(candidate.updated_at)),
+        "updated_at": to_milliseconds(datetime.fromisoformat(candidate.updated_at)),
     }

@@ -124,7 +124,7 @@ class PersonaCounts:
         if change.current is not None:
             self.add(change.current)
 
-    def of(self, persona: str | None) -> Group:
+    def copy_group(self, persona: str | None) -> Group:
         """Return a copy of a group, without numbers below 0."""
         group = self._groups.get(persona) or Group()
         bins = [max(0, number) for number in group.bins]

@@ -17,8 +17,8 @@ import numpy as np
 
 from stream_persona.domain.features import SCALE
 from stream_persona.errors import ConfigError, UnavailableError
-from stream_persona.model.classifier import seeds
-from stream_persona.model.explain import split
+from stream_persona.model.classifier import make_seed_sums
+from stream_persona.model.explain import split_token
 from stream_persona.model.shard import merge_shards
 from stream_persona.model.statistics import E
 
@@ -53,7 +53,7 @@ def find_defining_features(
     """
     weighted = np.isin(sums.slots, weights.weighted_slots)
     slots = sums.slots[weighted]
-    log_lifts = weights.share_log_ratios(slots).T
+    log_lifts = weights.compute_share_log_ratios(slots).T
     events = sums.events.sum(axis=0) / SCALE
     shares = sums.moments[E].sum(axis=0)[:, weighted] / SCALE / np.maximum(events, 1.0)[:, None]
     worth = shares * (log_lifts - 1.0 + np.exp(-log_lifts))
@@ -76,7 +76,7 @@ def _select_best(
             break
         token = name(int(slots[at])) if lift >= _LEAST_LIFT else None
         if token is not None:
-            feature, value = split(token)
+            feature, value = split_token(token)
             if lift >= _LEAST_LIFT_OF_TIMES or feature not in _TIMES:
                 best.append((feature, value, round(lift, 4)))
     return best
@@ -91,12 +91,12 @@ class PersonaProfiles:
 
     def __init__(self, taxonomy: Taxonomy, reader: ModelReader) -> None:
         self._reader = reader
-        self._seeds: Sums = seeds(taxonomy)
+        self._seeds: Sums = make_seed_sums(taxonomy)
         self._derived_from: tuple[str, int] | None = None
         self._features: DefiningFeatures = {}
         self._deriving = asyncio.Lock()
 
-    async def defining_features(self) -> DefiningFeatures:
+    async def derive_if_stale(self) -> DefiningFeatures:
         """Return them by persona; names that are not known yet are missing while Redis is away."""
         with contextlib.suppress(UnavailableError, ConfigError):
             await self._reader.load_names()
@@ -107,7 +107,7 @@ class PersonaProfiles:
                 # A large model takes a fraction of a second: off the event loop.
                 shards, weights = reader.shards, reader.model.weights
                 # Other names may be shown while the thread runs, which would move what it reads.
-                names = {slot: reader.names.alone(slot) for slot in reader.names.tokens}
+                names = {slot: reader.names.find_sole_name(slot) for slot in reader.names.tokens}
                 self._features = await asyncio.to_thread(self._derive, shards, weights, names)
                 self._derived_from = version
         return self._features
@@ -120,7 +120,7 @@ class PersonaProfiles:
         return find_defining_features(weights, total.stack(weights.classes), names.get)
 
 
-def reliability(bins: Sequence[Any]) -> list[dict[str, Any]]:
+def list_reliability(bins: Sequence[Any]) -> list[dict[str, Any]]:
     """Return how often a persona was right when named with a confidence, by bins with trials.
 
     Each bin holds trials, those that were right, and their confidence summed, in millionths.

@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from stream_persona.api.dashboard.label_queue import (
-    Candidate,
     CandidateQueue,
+    LabelCandidate,
+    find_likeliest_pair,
     information,
-    likeliest_pair,
 )
 from stream_persona.api.dashboard.persona_counts import CountedChange, CountedRecord, PersonaCounts
 
@@ -73,9 +73,9 @@ class PassCounts:
     def _offer(self, record: CountedRecord) -> None:
         distribution = _distribution_decoder.decode(record.distribution)
         worth = information(distribution.values(), record.evidence)
-        if self.queue.has_room_for(likeliest_pair(distribution), worth):
+        if self.queue.has_room_for(find_likeliest_pair(distribution), worth):
             datetime.fromisoformat(record.updated_at)  # or it is damaged
-            self.queue.offer(_candidate(record, distribution, worth))
+            self.queue.offer(_make_candidate(record, distribution, worth))
 
 
 class Population:
@@ -214,8 +214,10 @@ class PopulationScan:
             logger.warning("%d public records can't be read", self._population.damaged)
 
 
-def _candidate(record: CountedRecord, distribution: dict[str, float], worth: float) -> Candidate:
+def _make_candidate(
+    record: CountedRecord, distribution: dict[str, float], worth: float
+) -> LabelCandidate:
     names = _candidates_decoder.decode(record.candidates)
-    return Candidate(
+    return LabelCandidate(
         record.customer_id, worth, record.evidence, distribution, names, record.updated_at
     )

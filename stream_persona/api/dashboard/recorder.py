@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from stream_persona.api.dashboard.history import STEP_MS, Bucket, Sample, Snapshot, bucket_of
+from stream_persona.api.dashboard.history import STEP_MS, Bucket, Sample, Snapshot, find_bucket
 from stream_persona.clocks import epoch_ms
 from stream_persona.errors import ConfigError, UnavailableError
 from stream_persona.store.tables import HISTORY
@@ -47,7 +47,7 @@ class SampleRecorder:
         clock: Callable[[], int] = epoch_ms,
     ) -> None:
         self._snapshot, self._clock = snapshot, clock
-        self._bucket = Bucket(bucket_of(clock()), whole=False)
+        self._bucket = Bucket(find_bucket(clock()), whole=False)
         self._waiting: deque[tuple[int, Sample]] = deque(maxlen=_MOST_WAITING)
         self._closed: deque[tuple[int, Sample]] = deque(maxlen=_MOST_WAITING)
 
@@ -73,18 +73,20 @@ class SampleRecorder:
             if self._waiting and self._waiting[0][0] == start:
                 self._waiting.popleft()
 
-    def recent(self) -> dict[int, Sample]:
+    def list_recent(self) -> dict[int, Sample]:
         """Return the buckets closed here last, and the one that still runs, by start."""
         self._close_if_over()
-        return dict(self._closed) | {self._bucket.start: self._bucket.sample(self._snapshot())}
+        return dict(self._closed) | {
+            self._bucket.start: self._bucket.build_sample(self._snapshot())
+        }
 
     def _close_if_over(self) -> None:
-        start, ended = bucket_of(self._clock()), self._bucket
+        start, ended = find_bucket(self._clock()), self._bucket
         if start == ended.start:
             return
         self._bucket = Bucket(start, whole=True)
         if ended.whole and start == ended.start + STEP_MS:
-            closed = ended.start, ended.sample(self._snapshot())
+            closed = ended.start, ended.build_sample(self._snapshot())
             self._waiting.append(closed)
             self._closed.append(closed)
 
@@ -93,7 +95,7 @@ class StoredSamples:
     """All samples in Redis, read once for all requests, every few seconds at most."""
 
     def __init__(self, tables: Tables, clock: Callable[[], float] = time.monotonic) -> None:
-        """``clock`` gives seconds that never go back."""
+        """Hold no samples yet; ``clock`` gives seconds that never go back."""
         self._tables, self._clock = tables, clock
         self._samples: dict[int, Sample] = {}
         self._newest = 0

@@ -19,7 +19,7 @@ from stream_persona.api.dashboard.health import (
     check_health,
     make_findings,
 )
-from stream_persona.api.dashboard.history import STEP, STEP_MS, bucket_of, chart
+from stream_persona.api.dashboard.history import STEP, STEP_MS, build_chart, find_bucket
 from stream_persona.api.dashboard.lag import INTERVAL, LagMonitor
 from stream_persona.api.dashboard.overview import ChangeRate
 from stream_persona.api.dashboard.persona_counts import CountedChange
@@ -92,7 +92,9 @@ class DashboardService:
         at = change.published_at
         return at is not None and 1_000 * at.timestamp() < self._wall_clock() - OLD_MS
 
-    def background(self, receiving: Callable[[], bool]) -> dict[str, Coroutine[Any, Any, None]]:
+    def make_background_work(
+        self, receiving: Callable[[], bool]
+    ) -> dict[str, Coroutine[Any, Any, None]]:
         """Return endless background work, by name.
 
         ``receiving`` returns whether changes are being received just now.
@@ -104,9 +106,9 @@ class DashboardService:
 
         works = (
             (workers.INTERVAL, "workers", self._reports.refresh),
-            (INTERVAL, "backlog", self._lag.refresh),
+            (INTERVAL, "lag", self._lag.refresh),
             (LOOK_SECONDS, "look at Redis", self._redis_watch.look),
-            (PERIOD, "census", self._scan.run_pass),
+            (PERIOD, "population scan", self._scan.run_pass),
             (1.0, "history", record),
         )
         return {
@@ -118,7 +120,7 @@ class DashboardService:
         """Disconnect."""
         await self._lag.close()
 
-    def overview(self, *, stream: bool, products: int | None = None) -> dict[str, Any]:
+    def answer_overview(self, *, stream: bool, products: int | None = None) -> dict[str, Any]:
         """Answer ``/v1/overview``.
 
         ``stream``: all that it reads from Redis is up to date. ``products`` are those of the
@@ -144,33 +146,33 @@ class DashboardService:
             "troubles": self._check_health(),
         }
 
-    async def history(self, seconds: int) -> dict[str, Any]:
+    async def answer_history(self, seconds: int) -> dict[str, Any]:
         """Answer ``/v1/history`` for the last so many seconds, with the bucket that still runs.
 
         Raises:
             UnavailableError: Redis is away, and no sample was read before.
         """
-        samples = self._recorder.recent() | await self._stored.load()
-        now = bucket_of(self._wall_clock())
+        samples = self._recorder.list_recent() | await self._stored.load()
+        now = find_bucket(self._wall_clock())
         since = now - (seconds // STEP - 1) * STEP_MS
         # Six hours take ten milliseconds: off the event loop.
-        return await asyncio.to_thread(chart, samples, since, now, self._taxonomy.names)
+        return await asyncio.to_thread(build_chart, samples, since, now, self._taxonomy.names)
 
-    async def profiles(self) -> dict[str, Any]:
+    async def answer_portraits(self) -> dict[str, Any]:
         """Answer ``/v1/portraits``."""
-        features = await self._profiles.defining_features()
+        features = await self._profiles.derive_if_stale()
         current, model = self._reports.current, self._reader.model
         return overview.describe_personas(
             self._taxonomy, model, self._population, current, features
         )
 
-    def model(self) -> dict[str, Any]:
+    def answer_model(self) -> dict[str, Any]:
         """Answer ``/v1/model``."""
         return overview.describe_model(self._taxonomy, self._reader.model, self._reports)
 
-    def queue(self, limit: int) -> dict[str, Any]:
+    def answer_queue(self, limit: int) -> dict[str, Any]:
         """Answer ``/v1/queue``."""
-        best = self._population.queue.best(limit)
+        best = self._population.queue.list_best(limit)
         shoppers = [overview.describe_candidate(candidate) for candidate in best]
         return {"counted": self._population.counted, "shoppers": shoppers}
 

@@ -81,20 +81,20 @@ class _TrackedWorker:
     def rate(self, now: float) -> float | None:
         """Return events a second over the last ten or so; None before there is a second report."""
         newest = self._points[-1]
-        since = self._point_before(newest.seen - RATE_WINDOW)
+        since = self._find_point_before(newest.seen - RATE_WINDOW)
         seconds = (newest.at - since.at) / 1_000
         if seconds <= 0:
             return None
         silence = max(0.0, now - self.advanced - _USUAL_SILENCE)
         return max(0, newest.events - since.events) / (seconds + silence)
 
-    def changes(self, now: float) -> list[int]:
+    def count_changes(self, now: float) -> list[int]:
         """Count the last minute's changes in the buckets of how long they took."""
-        since = self._point_before(now - CHANGE_WINDOW)
+        since = self._find_point_before(now - CHANGE_WINDOW)
         newest = self._points[-1].counts
         return [max(0, new - old) for new, old in zip(newest, since.counts, strict=True)]
 
-    def _point_before(self, seen: float) -> _Point:
+    def _find_point_before(self, seen: float) -> _Point:
         """Return the newest point that is at least so old, or else the oldest."""
         older = [point for point in self._points if point.seen <= seen]
         return older[-1] if older else self._points[0]
@@ -144,18 +144,20 @@ class Workers:
         if not tracked:
             return None
         bounds = tracked[0].status.change_bounds
-        alike = [each.changes(now) for each in tracked if each.status.change_bounds == bounds]
-        seconds = quantile(0.99, bounds, [sum(column) for column in zip(*alike, strict=True)])
+        alike = [each.count_changes(now) for each in tracked if each.status.change_bounds == bounds]
+        seconds = compute_quantile(
+            0.99, bounds, [sum(column) for column in zip(*alike, strict=True)]
+        )
         return None if seconds is None else 1_000 * seconds
 
 
-def quantile(share: float, bounds: Sequence[float], counts: Sequence[int]) -> float | None:
+def compute_quantile(share: float, bounds: Sequence[float], counts: Sequence[int]) -> float | None:
     """Return the value below which this share of a histogram lies; None if nothing was counted.
 
     Values are taken to lie evenly within a bucket (linear interpolation); of the last bucket, which
     has no upper bound, the lower one is returned.
 
-    >>> quantile(0.5, [1.0, 2.0], [0, 4, 0])
+    >>> compute_quantile(0.5, [1.0, 2.0], [0, 4, 0])
     1.5
     """
     wanted, passed = share * sum(counts), 0
@@ -249,7 +251,7 @@ class WorkerReports:
         reports = {}
         for worker, blob in blobs.items():
             try:
-                reports[worker] = worker_status.decode(blob)
+                reports[worker] = worker_status.decode_report(blob)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 if worker not in self._unreadable:
                     logger.warning("the report of worker %s can't be read: %s", worker, error)

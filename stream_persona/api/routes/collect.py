@@ -9,12 +9,12 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from stream_persona.api.collector.bodies import split_list, unpack
+from stream_persona.api.collector.bodies import decompress_body, split_list
 from stream_persona.api.collector.write_keys import admit, find_key
-from stream_persona.api.routes.common import ANY, as_json
+from stream_persona.api.routes.common import ANY, encode_answer
 from stream_persona.api.schemas import collect as documents
-from stream_persona.api.schemas.queries import gives, problems
-from stream_persona.api.security.caller import caller_of
+from stream_persona.api.schemas.queries import describe_answer, describe_problems
+from stream_persona.api.security.caller import get_caller
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,15 +27,16 @@ if TYPE_CHECKING:
 CALLS: Final = {
     "track": "t", "identify": "i", "alias": "a", "page": "p", "screen": "s", "group": "g",
 }  # fmt: skip
+_PARTLY: Final = "The broker has them but for those refused."
 _ANSWERS: Final = (
-    gives(documents.CallReceipt, "The broker has them, and what is left out is counted.")
-    | gives(documents.CallReceipt, "The broker has them but for those refused.", 207)
-    | gives(documents.CollectProblem, "None could be taken.", 400)
-    | problems(415, 503)
+    describe_answer(documents.CallReceipt, "The broker has them, and what is left out is counted.")
+    | describe_answer(documents.CallReceipt, _PARTLY, 207)
+    | describe_answer(documents.CollectProblem, "None could be taken.", 400)
+    | describe_problems(415, 503)
 )
 
 
-def router(dependencies: Dependencies) -> APIRouter:
+def build_router(dependencies: Dependencies) -> APIRouter:
     """Build the routes. They answer once the broker has the events; workers apply them later."""
     routes = APIRouter(tags=["collector"], prefix="/v1", responses=ANY)
     read = _Reader(dependencies.keys)
@@ -64,19 +65,19 @@ class _Reader:
         except ClientDisconnect:  # nobody reads the answer
             raise HTTPException(400, "the body ended too soon") from None
         encoding = request.headers.get("content-encoding", "")
-        if caller_of(request.scope) is None:
+        if get_caller(request.scope) is None:
             admit(request, self._keys, find_key(body, encoding))
-        return unpack(body, encoding)
+        return decompress_body(body, encoding)
 
 
 def _add_events(routes: APIRouter, collector: Collector, read: _Reader) -> None:
     @routes.post(
         "/events", summary="Send events", status_code=202,
-        responses=gives(documents.CollectReceipt, "The broker has them.", 202)
-        | gives(documents.CollectReceipt, "The broker has them but for those refused.", 207)
-        | gives(documents.CollectProblem, "None could be taken.", 400)
-        | problems(415, 503),
-        openapi_extra=_takes(documents.describe_own_events()[0], documents.EVENT_EXAMPLE),
+        responses=describe_answer(documents.CollectReceipt, "The broker has them.", 202)
+        | describe_answer(documents.CollectReceipt, _PARTLY, 207)
+        | describe_answer(documents.CollectProblem, "None could be taken.", 400)
+        | describe_problems(415, 503),
+        openapi_extra=_describe_body(documents.describe_own_events()[0], documents.EVENT_EXAMPLE),
     )  # fmt: skip
     async def collect_events(request: Request) -> Response:
         """Take purchases, browses and engagements, one or a list, as on their topics.
@@ -84,9 +85,9 @@ def _add_events(routes: APIRouter, collector: Collector, read: _Reader) -> None:
         Without `occurred_at` an event happened when it came in; without an `event_id` it gets one,
         so that a second try counts twice. Retry what was answered 429 or 503.
         """
-        with collector.counting_unreadable():
+        with collector.count_if_unreadable():
             receipt = await collector.collect_events(split_list(await read(request)))
-        return as_json(receipt.as_answer(), receipt.status)
+        return encode_answer(receipt.as_answer(), receipt.status)
 
 
 def _add_calls(routes: APIRouter, collector: Collector, read: _Reader) -> None:
@@ -96,7 +97,7 @@ def _add_calls(routes: APIRouter, collector: Collector, read: _Reader) -> None:
         collect = _collect_one(collector, name, read)
         routes.post(
             f"/{name}", summary=f"Segment's `{name}`", name=name, responses=_ANSWERS,
-            openapi_extra=_takes(documents.describe_call(name), example),
+            openapi_extra=_describe_body(documents.describe_call(name), example),
         )(collect)  # fmt: skip
         routes.post(f"/{short}", name=name, include_in_schema=False)(collect)
 
@@ -106,9 +107,9 @@ def _collect_one(
 ) -> Callable[[Request], Awaitable[Response]]:
     async def collect_call(request: Request) -> Response:
         """Take a call as Segment's libraries make it, one that it answers at the same path."""
-        with collector.counting_unreadable():
+        with collector.count_if_unreadable():
             receipt = await collector.collect_call(await read(request), name)
-        return as_json(receipt.as_call_answer(), receipt.call_status)
+        return encode_answer(receipt.as_call_answer(), receipt.call_status)
 
     return collect_call
 
@@ -116,45 +117,47 @@ def _collect_one(
 def _add_batches(routes: APIRouter, collector: Collector, read: _Reader) -> None:
     described: dict[str, Any] = {
         "responses": _ANSWERS,
-        "openapi_extra": _takes(documents.describe_batch(list(CALLS)), documents.BATCH_EXAMPLE),
+        "openapi_extra": _describe_body(
+            documents.describe_batch(list(CALLS)), documents.BATCH_EXAMPLE
+        ),
     }
 
     @routes.post("/b", include_in_schema=False)
     @routes.post("/batch", summary="Segment's `batch`", **described)
     async def collect_batch(request: Request) -> Response:
         """Take calls as Segment's libraries send them; each is as good as one by itself."""
-        with collector.counting_unreadable():
+        with collector.count_if_unreadable():
             receipt = await collector.collect_batch(await read(request))
-        return as_json(receipt.as_call_answer(), receipt.call_status)
+        return encode_answer(receipt.as_call_answer(), receipt.call_status)
 
     @routes.post("/import", summary="Segment's `import`", **described)
     async def collect_history(request: Request) -> Response:
         """Take calls of the past: their times are not corrected by the sender's clock."""
-        with collector.counting_unreadable():
+        with collector.count_if_unreadable():
             receipt = await collector.collect_batch(await read(request), is_history=True)
-        return as_json(receipt.as_call_answer(), receipt.call_status)
+        return encode_answer(receipt.as_call_answer(), receipt.call_status)
 
 
 def _add_settings(routes: APIRouter, keys: ApiKeys) -> None:
     @routes.get(
         "/projects/{write_key}/settings", summary="How Segment's library for browsers is to be set",
-        responses=gives(documents.LibrarySettings, "Its settings."),
+        responses=describe_answer(documents.LibrarySettings, "Its settings."),
     )  # fmt: skip
     async def library_settings(request: Request, write_key: str) -> Response:
-        """Tell a page's library to send all that it has to where it asks, and nothing elsewhere."""
+        """Configure a page's library to send everything to this server, and nothing elsewhere."""
         admit(request, keys, write_key)
         sends_to = {
             "apiKey": write_key, "apiHost": f"{request.url.netloc}/v1",
             "protocol": request.url.scheme,
         }  # fmt: skip
-        return as_json({
+        return encode_answer({
             "integrations": {"Segment.io": sends_to}, "plan": {}, "metrics": {"sampleRate": 0},
             "edgeFunction": {}, "middlewareSettings": {}, "enabledMiddleware": {},
             "remotePlugins": [],
         })  # fmt: skip
 
 
-def _takes(schema: dict[str, Any], example: object) -> dict[str, Any]:
+def _describe_body(schema: dict[str, Any], example: object) -> dict[str, Any]:
     """Describe a body, which routes read by themselves: libraries call it plain text."""
     content = {"application/json": {"schema": schema, "example": example}}
     return {"requestBody": {"required": True, "content": content}}

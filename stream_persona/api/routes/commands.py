@@ -14,10 +14,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from stream_persona.api.customer_ids import refuse_two_ids
-from stream_persona.api.routes.common import ANY, as_json
+from stream_persona.api.routes.common import ANY, encode_answer
 from stream_persona.api.schemas import queries as documents
 from stream_persona.api.schemas.collect import TIME_FORMS
-from stream_persona.api.schemas.queries import gives, problems
+from stream_persona.api.schemas.queries import describe_answer, describe_problems
 from stream_persona.api.security.audit import note_command
 from stream_persona.domain.events import Time
 from stream_persona.domain.time import FORMS, as_field
@@ -69,7 +69,7 @@ _ONLY_CUSTOMERS: Final = (
 )
 
 
-def router(dependencies: Dependencies) -> APIRouter:
+def build_router(dependencies: Dependencies) -> APIRouter:
     """Build the routes. They answer once the broker has an event; a worker applies it later."""
     routes = APIRouter(
         tags=["commands"], prefix="/v1/customers", responses=ANY,
@@ -84,8 +84,8 @@ def _add_assignments(routes: APIRouter, dependencies: Dependencies) -> None:
     described: dict[str, Any] = {
         "status_code": 202,
         "summary": "Assign a persona",
-        "responses": gives(documents.AssignmentReceipt, "The broker has it.", 202)
-        | problems(400, 404, 503),
+        "responses": describe_answer(documents.AssignmentReceipt, "The broker has it.", 202)
+        | describe_problems(400, 404, 503),
     }
 
     @routes.put("/assignment", **described)
@@ -96,15 +96,15 @@ def _add_assignments(routes: APIRouter, dependencies: Dependencies) -> None:
             customer_id, body.persona, body.source, body.expires_at
         )
         note_command(request.scope, receipt.assignment_id, customer_id)
-        return as_json(receipt, 202)
+        return encode_answer(receipt, 202)
 
 
 def _add_deletions(routes: APIRouter, dependencies: Dependencies) -> None:
     described: dict[str, Any] = {
         "status_code": 202,
         "summary": "Forget a customer",
-        "responses": gives(documents.DeletionReceipt, "The broker has it.", 202)
-        | problems(400, 404, 405, 503),
+        "responses": describe_answer(documents.DeletionReceipt, "The broker has it.", 202)
+        | describe_problems(400, 404, 405, 503),
     }
 
     @routes.delete("", **described)
@@ -116,4 +116,4 @@ def _add_deletions(routes: APIRouter, dependencies: Dependencies) -> None:
                 raise HTTPException(405, _ONLY_CUSTOMERS, {"Allow": method})
         receipt = await dependencies.commands.delete(customer_id)
         note_command(request.scope, receipt.request_id, customer_id)
-        return as_json(receipt, 202)
+        return encode_answer(receipt, 202)

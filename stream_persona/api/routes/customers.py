@@ -10,10 +10,10 @@ from fastapi.responses import Response
 
 from stream_persona.api import activity as activities
 from stream_persona.api import counterfactuals
-from stream_persona.api.customer_ids import check_known, refuse_two_ids, unknown
-from stream_persona.api.routes.common import ANY, as_json
+from stream_persona.api.customer_ids import check_known, make_unknown_error, refuse_two_ids
+from stream_persona.api.routes.common import ANY, encode_answer
 from stream_persona.api.schemas import customers as documents
-from stream_persona.api.schemas.queries import gives, problems
+from stream_persona.api.schemas.queries import describe_answer, describe_problems
 from stream_persona.errors import KafkaUnavailableError, UnavailableError
 from stream_persona.store import repository
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stream_persona.domain.record import Record
 
 
-def router(dependencies: Dependencies) -> APIRouter:
+def build_router(dependencies: Dependencies) -> APIRouter:
     """Build the routes of what the page shows beside the persona and its reasons."""
     routes = APIRouter(
         tags=["shoppers"], prefix="/v1/customers", responses=ANY,
@@ -37,7 +37,8 @@ def router(dependencies: Dependencies) -> APIRouter:
 def _add_activity(routes: APIRouter, dependencies: Dependencies) -> None:
     described: dict[str, Any] = {
         "summary": "What a customer did, and the changes published of them",
-        "responses": gives(documents.Activity, "The newest of it.") | problems(400, 404, 503),
+        "responses": describe_answer(documents.Activity, "The newest of it.")
+        | describe_problems(400, 404, 503),
     }
 
     @routes.get("/activity", **described)
@@ -52,10 +53,10 @@ def _add_activity(routes: APIRouter, dependencies: Dependencies) -> None:
         # Read again, after the log: the customer may have been deleted meanwhile.
         record = await _load_published(dependencies, customer_id)
         answer = await asyncio.to_thread(
-            activities.answer, customer_id, record, found,
+            activities.answer_activity, customer_id, record, found,
             dependencies.customer_log.settings, dependencies.taxonomy,
         )  # fmt: skip
-        return as_json(answer)
+        return encode_answer(answer)
 
 
 def _add_counterfactuals(routes: APIRouter, dependencies: Dependencies) -> None:
@@ -63,13 +64,14 @@ def _add_counterfactuals(routes: APIRouter, dependencies: Dependencies) -> None:
 
     described: dict[str, Any] = {
         "summary": "What would make another persona the likeliest",
-        "responses": gives(documents.Flips, "By number of events.") | problems(400, 404, 503),
+        "responses": describe_answer(documents.Flips, "By number of events.")
+        | describe_problems(400, 404, 503),
     }
 
     @routes.get("/flips", **described)
     @routes.get("/{customer_id:path}/flips", **described)
     async def flips(customer_id: str) -> Response:
-        """Try purchases, looks and searches that are telling of each other persona.
+        """Find the purchases, looks and searches that would make another persona the likeliest.
 
         They happen at the customer's clock and go through the workers' own arithmetic; price and
         attributes are left out.
@@ -79,9 +81,14 @@ def _add_counterfactuals(routes: APIRouter, dependencies: Dependencies) -> None:
         weights, names = dependencies.reader.model.weights, dependencies.reader.names.tokens
         async with one_at_a_time:
             answer = await asyncio.to_thread(
-                counterfactuals.answer, customer_id, record, weights, dependencies.taxonomy, names
+                counterfactuals.answer_counterfactuals,
+                customer_id,
+                record,
+                weights,
+                dependencies.taxonomy,
+                names,
             )
-        return as_json(answer)
+        return encode_answer(answer)
 
 
 async def _find_logged(dependencies: Dependencies, customer_id: str) -> CustomerMessages:
@@ -109,5 +116,5 @@ async def _load_published(dependencies: Dependencies, customer_id: str) -> Recor
     )
     record = loaded.get(customer_id)
     if record is None or record.published is None:
-        raise unknown(customer_id)
+        raise make_unknown_error(customer_id)
     return record

@@ -10,10 +10,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from stream_persona import audit_log
-from stream_persona.api.problems import problem
-from stream_persona.api.security.audit import facts_of, note_reason
+from stream_persona.api.problems import make_problem
+from stream_persona.api.security.audit import describe_request, note_reason
 from stream_persona.api.security.key_file import COOKIE, SESSION_COOKIE
-from stream_persona.api.security.logins import LoginError, ProviderAwayError, scopes_of
+from stream_persona.api.security.logins import LoginError, ProviderAwayError, collect_scopes
 from stream_persona.api.security.origins import is_own_origin
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _PATH: Final = "/login"
 _COOKIE: Final[dict[str, Any]] = {"httponly": True, "samesite": "lax"}
 
 
-def router(dependencies: Dependencies) -> APIRouter:
+def build_router(dependencies: Dependencies) -> APIRouter:
     """Build the routes. They answer 404 where no provider is set."""
     routes = APIRouter(include_in_schema=False)
     is_secure = dependencies.settings.oidc_redirect_url.startswith("https://")
@@ -39,7 +39,7 @@ def router(dependencies: Dependencies) -> APIRouter:
         try:
             address, remembered = await _find_provider(dependencies).begin()
         except LoginError as error:
-            return problem(503, str(error), {"Retry-After": "5"})
+            return make_problem(503, str(error), {"Retry-After": "5"})
         answer = RedirectResponse(address, 303)
         answer.set_cookie(_LOGIN_COOKIE, remembered, path=_PATH, secure=is_secure, **_COOKIE)
         return answer
@@ -49,10 +49,10 @@ def router(dependencies: Dependencies) -> APIRouter:
         try:
             session = await _finish(dependencies, request)
         except ProviderAwayError as error:
-            return problem(503, str(error), {"Retry-After": "5"})
+            return make_problem(503, str(error), {"Retry-After": "5"})
         except LoginError as error:
             note_reason(request.scope, "login")
-            return problem(403, str(error))
+            return make_problem(403, str(error))
         answer = RedirectResponse("/", 303)
         answer.set_cookie(SESSION_COOKIE, session, secure=is_secure, **_COOKIE)
         answer.delete_cookie(_LOGIN_COOKIE, path=_PATH)
@@ -62,7 +62,7 @@ def router(dependencies: Dependencies) -> APIRouter:
     async def logout(request: Request) -> Response:
         if not is_own_origin(request.scope, request.headers, required=True):
             note_reason(request.scope, "another origin")
-            return problem(403, "a page of another origin may log nobody out")
+            return make_problem(403, "a page of another origin may log nobody out")
         answer = Response(status_code=204)
         for name in (SESSION_COOKIE, COOKIE):
             answer.delete_cookie(name)
@@ -81,9 +81,9 @@ async def _finish(dependencies: Dependencies, request: Request) -> str:
     remembered = request.cookies.get(_LOGIN_COOKIE, "")
     session = await provider.finish(request.query_params, remembered)
     person = provider.find_person(session)
-    if person is None or not scopes_of(keys.ring.logins, person):
+    if person is None or not collect_scopes(keys.ring.logins, person):
         raise LoginError("you are known, but nobody has let you in here: ask its operators")
-    audit_log.write("login", person.name, "accepted", facts_of(request.scope))
+    audit_log.write("login", person.name, "accepted", describe_request(request.scope))
     return session
 
 

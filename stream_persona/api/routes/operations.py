@@ -10,9 +10,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 
 from stream_persona.api.agreement import DISAGREEMENT
-from stream_persona.api.routes.common import ANY, as_json
+from stream_persona.api.routes.common import ANY, encode_answer
 from stream_persona.api.schemas import queries as documents
-from stream_persona.api.schemas.queries import gives, problems
+from stream_persona.api.schemas.queries import describe_answer, describe_problems
 from stream_persona.api.security.caller import may_operate
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _METRICS: Final[dict[int | str, Any]] = {
 }
 
 
-def router(dependencies: Dependencies) -> APIRouter:
+def build_router(dependencies: Dependencies) -> APIRouter:
     """Build the routes. Those of probes need no key."""
     routes = APIRouter(tags=["operations"])
     _add_probes(routes, dependencies)
@@ -37,7 +37,7 @@ def router(dependencies: Dependencies) -> APIRouter:
 def _add_probes(routes: APIRouter, dependencies: Dependencies) -> None:
     @routes.get(
         "/healthz", summary="The process runs",
-        responses=gives(documents.Status, "It runs.") | problems(413),
+        responses=describe_answer(documents.Status, "It runs.") | describe_problems(413),
     )  # fmt: skip
     async def healthz() -> dict[str, str]:
         """Answer at once, whatever else is there."""
@@ -45,20 +45,20 @@ def _add_probes(routes: APIRouter, dependencies: Dependencies) -> None:
 
     @routes.get(
         "/readyz", summary="Requests can be answered",
-        responses=gives(documents.Status, "All is there.")
-        | gives(documents.NotReady, "Something is missing.", 503)
-        | problems(413),
+        responses=describe_answer(documents.Status, "All is there.")
+        | describe_answer(documents.NotReady, "Something is missing.", 503)
+        | describe_problems(413),
     )  # fmt: skip
     async def readyz(request: Request) -> Response:
-        """200 when Redis, the model and Kafka are there and the workers agree; else 503 and why."""
+        """Answer 200 when Redis, model and Kafka are there and the workers agree; else 503, why."""
         missing = await dependencies.find_missing()
         if not missing:
-            return as_json({"status": "ready"})
+            return encode_answer({"status": "ready"})
         message = f"not ready, missing: {', '.join(missing)}"
         if dependencies.agreement.fault is not None:
             fault = dependencies.agreement.fault
             message = f"not ready: {fault if may_operate(request.scope) else DISAGREEMENT}"
-        return as_json({"message": message, "missing": missing}, 503)
+        return encode_answer({"message": message, "missing": missing}, 503)
 
 
 def _add_metrics(routes: APIRouter, dependencies: Dependencies) -> None:

@@ -28,17 +28,17 @@ _DOCS_HEADERS: Final = {
 }  # fmt: skip
 
 
-def router() -> APIRouter:
+def build_router() -> APIRouter:
     """Build the routes of the pages."""
     routes = APIRouter(include_in_schema=False)
 
     @routes.get("/")
     async def page() -> FileResponse:
-        return FileResponse(_path_of("index.html"), headers=_HEADERS)
+        return FileResponse(_find_path("index.html"), headers=_HEADERS)
 
     @routes.get("/docs")
     async def docs() -> FileResponse:
-        return FileResponse(_path_of("docs.html"), headers=_DOCS_HEADERS)
+        return FileResponse(_find_path("docs.html"), headers=_DOCS_HEADERS)
 
     return routes
 
@@ -47,7 +47,7 @@ def mount_files(app: FastAPI) -> None:
     """Serve what the pages use: our files, and Swagger UI's, which ``fastapi_offline`` brings."""
     swagger = resources.files("fastapi_offline").joinpath("static")
     app.mount("/static/swagger", _RevalidatedFiles(directory=str(swagger)), name="swagger")
-    app.mount("/static", _RevalidatedFiles(directory=_path_of()), name="static")
+    app.mount("/static", _RevalidatedFiles(directory=_find_path()), name="static")
 
 
 class _RevalidatedFiles(StaticFiles):
@@ -65,5 +65,5 @@ class _RevalidatedFiles(StaticFiles):
         return response
 
 
-def _path_of(*name: str) -> str:
+def _find_path(*name: str) -> str:
     return str(resources.files("stream_persona.api").joinpath("static", *name))

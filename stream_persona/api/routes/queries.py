@@ -10,25 +10,25 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.requests import Request
 
 from stream_persona.api.changes import EventStream
-from stream_persona.api.customer_ids import check_known, refuse_two_ids, unknown
+from stream_persona.api.customer_ids import check_known, make_unknown_error, refuse_two_ids
 from stream_persona.api.listeners import name_caller
 from stream_persona.api.plain_rank import read_rank_request
 from stream_persona.api.predict import (
     EXAMPLE,
     PersonaQuery,
     Subject,
-    answer,
+    answer_prediction,
     parse_subject,
     read_query,
 )
 from stream_persona.api.public_records import load_public_record
-from stream_persona.api.quick_route import quick_route
+from stream_persona.api.quick_route import make_quick_route
 from stream_persona.api.rank import EXAMPLE as RANK_EXAMPLE
 from stream_persona.api.rank import RankRequest
-from stream_persona.api.routes.common import ANY, as_json
+from stream_persona.api.routes.common import ANY, encode_answer
 from stream_persona.api.schemas import queries as documents
-from stream_persona.api.schemas.queries import gives, problems
-from stream_persona.api.security.caller import caller_of
+from stream_persona.api.schemas.queries import describe_answer, describe_problems
+from stream_persona.api.security.caller import get_caller
 
 if TYPE_CHECKING:
     from stream_persona.api.dependencies import Dependencies
@@ -43,7 +43,7 @@ _STREAM: Final[dict[int | str, Any]] = {
 }
 
 
-def router(dependencies: Dependencies) -> APIRouter:
+def build_router(dependencies: Dependencies) -> APIRouter:
     """Build the routes."""
     routes = APIRouter(tags=["queries"], responses=ANY)
     _add_predictions(routes, dependencies)
@@ -58,12 +58,12 @@ def _add_predictions(routes: APIRouter, dependencies: Dependencies) -> None:
         asked = parse_subject(query, dependencies.taxonomy, dependencies.nobody)
         if not isinstance(asked, Subject):
             asked = await dependencies.reader.load_subject(asked)
-        return as_json(answer(query, asked, dependencies.reader.model.weights))
+        return encode_answer(answer_prediction(query, asked, dependencies.reader.model.weights))
 
     routes.add_api_route(
         "/api/v1/_predict", predict, methods=["POST"], summary="The personas of a shopper, and why",
-        responses=gives(documents.Prediction, "The hits.") | problems(400, 503),
-        route_class_override=quick_route(read_query),
+        responses=describe_answer(documents.Prediction, "The hits.") | describe_problems(400, 503),
+        route_class_override=make_quick_route(read_query),
     )  # fmt: skip
 
     async def rank(request: Annotated[RankRequest, Body(examples=[RANK_EXAMPLE])]) -> Response:
@@ -77,36 +77,38 @@ def _add_predictions(routes: APIRouter, dependencies: Dependencies) -> None:
 
     routes.add_api_route(
         "/v1/rank", rank, methods=["POST"], summary="Items in the order that suits a shopper",
-        responses=gives(documents.RankAnswer, "The items, the best first.") | problems(400, 503),
-        route_class_override=quick_route(read_rank_request),
+        responses=describe_answer(documents.RankAnswer, "The items, the best first.")
+        | describe_problems(400, 503),
+        route_class_override=make_quick_route(read_rank_request),
     )  # fmt: skip
 
 
 def _add_lookups(routes: APIRouter, dependencies: Dependencies) -> None:
     of_customer: dict[str, Any] = {
         "summary": "The public record of a customer",
-        "responses": gives(documents.PublicRecord, "The public record.") | problems(400, 404, 503),
+        "responses": describe_answer(documents.PublicRecord, "The public record.")
+        | describe_problems(400, 404, 503),
         "dependencies": [Depends(refuse_two_ids)],
     }
 
     @routes.get("/v1/customers/persona", **of_customer)
     @routes.get("/v1/customers/{customer_id:path}/persona", **of_customer)
     async def persona(customer_id: str) -> Response:
-        """Give the public record; 404 for a customer never heard of."""
+        """Give the public record; 404 for an unknown customer."""
         check_known(customer_id, dependencies.nobody)
         record = await load_public_record(dependencies.tables, customer_id, dependencies.taxonomy)
         if record is None:
-            raise unknown(customer_id)
+            raise make_unknown_error(customer_id)
         return Response(record, media_type="application/json")
 
     @routes.get(
         "/v1/personas", summary="The personas, and what the model learned of each",
-        responses=gives(documents.Personas, "All personas.") | problems(503),
+        responses=describe_answer(documents.Personas, "All personas.") | describe_problems(503),
     )  # fmt: skip
     async def personas() -> Response:
         """Give the taxonomy's personas with the number of labelled customers."""
         model, taxonomy = dependencies.reader.model, dependencies.taxonomy
-        return as_json({
+        return encode_answer({
             "personas": [
                 {
                     "name": each.name,
@@ -126,7 +128,7 @@ def _add_lookups(routes: APIRouter, dependencies: Dependencies) -> None:
 def _add_stream(routes: APIRouter, dependencies: Dependencies) -> None:
     @routes.get(
         "/v1/changes", summary="Changes as they happen (server-sent events)",
-        response_class=StreamingResponse, responses=_STREAM | problems(400, 503),
+        response_class=StreamingResponse, responses=_STREAM | describe_problems(400, 503),
     )  # fmt: skip
     async def changes(
         request: Request,
@@ -137,7 +139,7 @@ def _add_stream(routes: APIRouter, dependencies: Dependencies) -> None:
 
         `recent` asks for that many of the newest ones to begin with.
         """
-        caller = caller_of(request.scope)
+        caller = get_caller(request.scope)
         may_listen = partial(dependencies.keys.may_go_on, caller, "read")
         seat = dependencies.seats.take(name_caller(request.scope))
         events = dependencies.feed.listen(last_event_id, recent, may_listen=may_listen)

@@ -11,9 +11,9 @@ from starlette.exceptions import HTTPException
 
 from stream_persona.api.customer_ids import refuse_two_ids
 from stream_persona.api.problems import Problem
-from stream_persona.api.routes.common import ANY, as_json
+from stream_persona.api.routes.common import ANY, encode_answer
 from stream_persona.api.schemas import shop as documents
-from stream_persona.api.schemas.queries import gives, problems
+from stream_persona.api.schemas.queries import describe_answer, describe_problems
 from stream_persona.api.shop.catalogue import NOTHING
 from stream_persona.api.shop.recommendations import Asked
 from stream_persona.client.ranking import MOST_STRENGTH, STRENGTH
@@ -39,9 +39,9 @@ _MISSING: Final[dict[int | str, Any]] = {
 }
 
 
-def router(dependencies: Dependencies) -> APIRouter:
+def build_router(dependencies: Dependencies) -> APIRouter:
     """Build the routes."""
-    routes = APIRouter(tags=["shop"], responses=ANY | _MISSING | problems(431))
+    routes = APIRouter(tags=["shop"], responses=ANY | _MISSING | describe_problems(431))
     _add_catalogue(routes, dependencies)
     _add_search(routes, dependencies)
     _add_together(routes, dependencies)
@@ -52,7 +52,8 @@ def router(dependencies: Dependencies) -> APIRouter:
 def _add_catalogue(routes: APIRouter, dependencies: Dependencies) -> None:
     @routes.get(
         "/v1/catalogue", summary="The catalogue, and what of its file is left out",
-        responses=gives(documents.CatalogueFacts, "Its figures.") | problems(503),
+        responses=describe_answer(documents.CatalogueFacts, "Its figures.")
+        | describe_problems(503),
     )  # fmt: skip
     async def catalogue() -> Response:
         """Count the products, by the top level of their categories, and the rows left out.
@@ -61,7 +62,7 @@ def _add_catalogue(routes: APIRouter, dependencies: Dependencies) -> None:
         """
         facts = dependencies.catalogue.facts or NOTHING
         listed = list(facts.categories.items())[:MOST_CATEGORIES]
-        return as_json({
+        return encode_answer({
             "products": facts.products,
             "categories": [{"category": name, "products": n} for name, n in listed],
             "other_categories": len(facts.categories) - len(listed),
@@ -72,7 +73,7 @@ def _add_catalogue(routes: APIRouter, dependencies: Dependencies) -> None:
 
     @routes.get(
         "/v1/catalogue/products/{product_id:path}", summary="A product",
-        responses=gives(documents.ShopItem, "The product.") | problems(400, 503),
+        responses=describe_answer(documents.ShopItem, "The product.") | describe_problems(400, 503),
     )  # fmt: skip
     async def product(product_id: str) -> Response:
         """Give a product of the catalogue, as `/v1/rank` takes it."""
@@ -86,7 +87,7 @@ def _add_catalogue(routes: APIRouter, dependencies: Dependencies) -> None:
 def _add_search(routes: APIRouter, dependencies: Dependencies) -> None:
     @routes.get(
         "/v1/catalogue/search", summary="Products by words, the most popular first",
-        responses=gives(documents.Found, "The products.") | problems(400, 503),
+        responses=describe_answer(documents.Found, "The products.") | describe_problems(400, 503),
     )  # fmt: skip
     async def search(
         q: Annotated[
@@ -105,13 +106,14 @@ def _add_search(routes: APIRouter, dependencies: Dependencies) -> None:
         found = dependencies.catalogue.get()
         positions = found.search(q, category)
         items = [Raw(found.encode_item(each)) for each in positions[:limit].tolist()]
-        return as_json({"q": q, "total": len(positions), "items": items})
+        return encode_answer({"q": q, "total": len(positions), "items": items})
 
 
 def _add_together(routes: APIRouter, dependencies: Dependencies) -> None:
     @routes.get(
         "/v1/catalogue/bought-together", summary="Products that are bought with others",
-        responses=gives(documents.Together, "The products.") | problems(400, 503),
+        responses=describe_answer(documents.Together, "The products.")
+        | describe_problems(400, 503),
     )  # fmt: skip
     async def bought_together(
         product_id: Annotated[
@@ -124,7 +126,7 @@ def _add_together(routes: APIRouter, dependencies: Dependencies) -> None:
         known = [catalogue.positions[each] for each in product_id if each in catalogue.positions]
         positions, scores = catalogue.find_together(known)
         best = zip(positions[:limit].tolist(), scores[:limit].tolist(), strict=True)
-        return as_json({
+        return encode_answer({
             "product_ids": product_id,
             "unknown": [each for each in product_id if each not in catalogue.positions],
             "total": len(positions),
@@ -135,8 +137,8 @@ def _add_together(routes: APIRouter, dependencies: Dependencies) -> None:
 def _add_recommendations(routes: APIRouter, dependencies: Dependencies) -> None:
     described: dict[str, Any] = {
         "summary": "Products of the catalogue that suit a shopper",
-        "responses": gives(documents.Recommendations, "The products, the best first.")
-        | problems(400, 503),
+        "responses": describe_answer(documents.Recommendations, "The products, the best first.")
+        | describe_problems(400, 503),
         "dependencies": [Depends(refuse_two_ids)],
     }
 
@@ -158,4 +160,4 @@ def _add_recommendations(routes: APIRouter, dependencies: Dependencies) -> None:
         """
         choice = dependencies.ranker.choose(strength, own, ambiguous)
         asked = Asked(customer_id, limit, choice, exclude or ())
-        return as_json(await dependencies.recommender.recommend(asked))
+        return encode_answer(await dependencies.recommender.recommend(asked))

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from stream_persona.api.collector.bodies import MAX_EVENT, MAX_EVENTS
 from stream_persona.api.collector.own_events import TYPES
 from stream_persona.api.problems import Problem
-from stream_persona.api.schemas.queries import Number, example
+from stream_persona.api.schemas.queries import Number, configure_example
 from stream_persona.domain.events import KINDS
 from stream_persona.domain.time import END
 
@@ -25,7 +25,7 @@ class Refusal(BaseModel):
 class CollectReceipt(BaseModel):
     """What became of a request's events."""
 
-    model_config = example(
+    model_config = configure_example(
         accepted=2, ignored=0, refused=[{"index": 1, "message": "`action` is missing"}]
     )
 
@@ -37,7 +37,7 @@ class CollectReceipt(BaseModel):
 class CollectProblem(Problem):
     """Nothing could be taken: of the body, or of each event by itself."""
 
-    model_config = example(message="the list has no events")
+    model_config = configure_example(message="the list has no events")
 
     refused: Annotated[list[Refusal], Field(default_factory=list)]
 
@@ -45,7 +45,7 @@ class CollectProblem(Problem):
 class CallReceipt(CollectReceipt):
     """What became of calls of Segment's libraries."""
 
-    model_config = example(
+    model_config = configure_example(
         success=True, accepted=2, ignored=0, links=0, left_out={"not_of_interest": 1}, refused=[]
     )
 
@@ -65,7 +65,7 @@ class CallReceipt(CollectReceipt):
 class LibrarySettings(BaseModel):
     """Settings of `@segment/analytics-next`: where it sends to, and that nothing else is on."""
 
-    model_config = example(
+    model_config = configure_example(
         integrations={
             "Segment.io": {"apiKey": "key", "apiHost": "shop.example/v1", "protocol": "https"}
         },

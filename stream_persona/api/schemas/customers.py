@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, Field, JsonValue
 
-from stream_persona.api.schemas.queries import Probability, Source, example
+from stream_persona.api.schemas.queries import Probability, Source, configure_example
 from stream_persona.pipeline.decision import CAUSES
 
 _SHARES: Final[dict[str, JsonValue]] = {"parent_of_young_kids": 0.91, "student": 0.09}
@@ -26,7 +26,7 @@ _FLIP: Final[dict[str, JsonValue]] = {
 
 
 class Posterior(BaseModel):
-    """What was said of a customer at a time."""
+    """A published posterior of a customer."""
 
     at: Annotated[int, Field(ge=0, description="When it was published, in epoch milliseconds.")]
     revision: int
@@ -62,9 +62,9 @@ class WeighedEvent(BaseModel):
 
 
 class Activity(BaseModel):
-    """What a customer did lately, and what was said of them."""
+    """A customer's recent events, and the posteriors published since."""
 
-    model_config = example(
+    model_config = configure_example(
         customer_id="CUST-04812", half_life_seconds=15_552_000.0, clock=1_763_990_000_000,
         evidence=12.5, posteriors=[_POSTERIOR], events=[_EVENT], complete=True,
     )  # fmt: skip
@@ -84,7 +84,7 @@ class Activity(BaseModel):
 
 
 class Flip(BaseModel):
-    """So many equal events at the customer's clock would make a persona the likeliest."""
+    """The fewest equal events, at the customer's clock, that make a persona the likeliest."""
 
     persona: str
     events: Annotated[int, Field(description="The fewest of 1, 2, 3, 5, 8, 13 and 20 that do.")]
@@ -98,7 +98,7 @@ class Flip(BaseModel):
     named: Annotated[
         bool,
         Field(
-            description="Whether it would be said: the policy's confidence, evidence, hysteresis "
+            description="Whether it would be published: policy's confidence, evidence, hysteresis "
             "and dwell. An assignment is looked through."
         ),
     ]
@@ -107,7 +107,7 @@ class Flip(BaseModel):
 class Flips(BaseModel):
     """The likeliest persona, and what would make others likeliest."""
 
-    model_config = example(
+    model_config = configure_example(
         customer_id="CUST-04812", persona="parent_of_young_kids", probability=0.91, flips=[_FLIP]
     )
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from stream_persona.api.dashboard.health import Component
 from stream_persona.api.dashboard.persona_counts import BINS, EDGES
 from stream_persona.api.schemas.last_hour import LastHour
-from stream_persona.api.schemas.queries import Number, Probability, Why, example
+from stream_persona.api.schemas.queries import Number, Probability, Why, configure_example
 
 Measured = Annotated[float | None, Field(ge=0)]
 Counts = Annotated[list[Number], Field(min_length=BINS, max_length=BINS)]
@@ -26,9 +26,9 @@ class Trouble(BaseModel):
 
 
 class Overview(BaseModel):
-    """How all stands now."""
+    """The key figures of now."""
 
-    model_config = example(
+    model_config = configure_example(
         at=1_764_000_000_000, counted=True, changes_per_minute=240, shoppers=1_200, ambiguous=300,
         ambiguous_share=0.25, assigned=95, mix={"student": 500, "pet_owner": 400}, labelled=950,
         model_version="0123456789ab", stream=True, events_per_second=850.5, lag_events=120,
@@ -58,7 +58,7 @@ class Overview(BaseModel):
     mix: Annotated[dict[str, Number], Field(description="Shoppers of each persona.")]
     labelled: Annotated[Number, Field(description="Customers that the model has learned.")]
     model_version: str
-    stream: Annotated[bool, Field(description="Whether changes are being heard of.")]
+    stream: Annotated[bool, Field(description="Whether changes are being received.")]
     events_per_second: Annotated[Measured, Field(description="Of the last ten seconds.")]
     lag_events: Annotated[Number | None, Field(description="Events that wait for a worker.")]
     lag_seconds: Annotated[
@@ -96,7 +96,7 @@ class Flow(BaseModel):
 class History(BaseModel):
     """Series over time, one entry for each of ``at``; null where nothing is known."""
 
-    model_config = example(
+    model_config = configure_example(
         step_seconds=10, at=[1_764_000_000_000, 1_764_000_010_000],
         mix={"student": [500, 503], "pet_owner": [400, None]}, ambiguous=[300, 296],
         shoppers=[1_200, 1_204], changes=[38, 12], events_per_second=[850.5, 862.0],
@@ -136,8 +136,8 @@ class Portrait(BaseModel):
     title: str
     description: str
     shoppers: Number
-    assigned: Annotated[Number, Field(description="Those of them who were told, not predicted.")]
-    labelled: Annotated[Number, Field(description="Customers that taught it to the model.")]
+    assigned: Annotated[Number, Field(description="Those of them whose persona was assigned.")]
+    labelled: Annotated[Number, Field(description="Labelled customers that it was learned from.")]
     threshold: Annotated[
         Probability, Field(description="The confidence from which it is named; 1: never.")
     ]
@@ -158,7 +158,7 @@ class Undecided(BaseModel):
 class Portraits(BaseModel):
     """All personas."""
 
-    model_config = example(
+    model_config = configure_example(
         counted=True, threshold=0.62, candidate_floor=0.03, edges=list(EDGES),
         personas=[{
             "name": "student", "title": "Student", "description": "", "shoppers": 500,
@@ -193,9 +193,9 @@ class LivingWorker(BaseModel):
 
 
 class JudgedModel(BaseModel):
-    """How good a model's predictions of assignments were, each made before it knew.
+    """How good a model's predictions were, each made before the assignment was learned.
 
-    Of the workers that live, since they started; losses in nats; null without a trial.
+    Over the workers that are alive, since they started; losses in nats; null without a trial.
     """
 
     name: Annotated[str, Field(description="`current`, or the name of a challenger.")]
@@ -229,7 +229,7 @@ class Confusion(BaseModel):
 class ModelInUse(BaseModel):
     """The model in use, beside its challengers."""
 
-    model_config = example(
+    model_config = configure_example(
         model_version="0123456789ab", taxonomy_version="ba9876543210", labelled=950,
         labels={"student": 500, "pet_owner": 450}, threshold=0.62,
         thresholds={"student": 0.62, "pet_owner": 0.71}, candidate_floor=0.03,
@@ -269,7 +269,7 @@ class ModelInUse(BaseModel):
 
 
 class Queued(BaseModel):
-    """An ambiguous shopper, and how much a label would tell."""
+    """An ambiguous shopper, and how far a label would move the model."""
 
     customer_id: str
     information: Annotated[float, Field(ge=0, description="The expected length of a step.")]
@@ -280,9 +280,9 @@ class Queued(BaseModel):
 
 
 class LabelQueue(BaseModel):
-    """Whom to label next."""
+    """The shoppers to label next."""
 
-    model_config = example(
+    model_config = configure_example(
         counted=True,
         shoppers=[{
             "customer_id": "CUST-04812", "information": 1.61, "evidence": 12.5,

@@ -35,7 +35,7 @@ class HeavyCustomer(BaseModel):
 
 
 class LastHour(BaseModel):
-    """The last hour of the workers that live."""
+    """The last hour of the workers that are alive."""
 
     events: Annotated[Number, Field(description="Events read, the unreadable ones included.")]
     odd: list[Odd]

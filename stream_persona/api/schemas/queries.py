@@ -17,7 +17,7 @@ _WHY: Final[list[JsonValue]] = [{"feature": "category", "value": "baby/diapers",
 _SHARES: Final[dict[str, JsonValue]] = {"parent_of_young_kids": 0.91, "student": 0.09}
 
 
-def example(**values: JsonValue) -> ConfigDict:
+def configure_example(**values: JsonValue) -> ConfigDict:
     """Build a model's configuration with an example for its documentation."""
     return ConfigDict(json_schema_extra={"example": values})
 
@@ -31,9 +31,9 @@ class Why(BaseModel):
 
 
 class PublicRecord(BaseModel):
-    """What is said of a customer: the same as `persona:<customer_id>` in Redis."""
+    """The public record of a customer: the same as `persona:<customer_id>` in Redis."""
 
-    model_config = example(
+    model_config = configure_example(
         customer_id="CUST-04812", persona="parent_of_young_kids", confidence=0.91, ambiguous=False,
         source="predicted", distribution=_SHARES, candidates=["parent_of_young_kids"], why=_WHY,
         evidence=12.5, revision=3, updated_at="2025-11-24T16:00:00.000Z",
@@ -75,7 +75,7 @@ class Hit(BaseModel):
 class Prediction(BaseModel):
     """The personas of a shopper, the likeliest first."""
 
-    model_config = example(
+    model_config = configure_example(
         offset=0, total=8,
         hits=[{"$p": 0.91, "persona": "parent_of_young_kids"}, {"$p": 0.05, "persona": "student"}],
     )  # fmt: skip
@@ -97,7 +97,7 @@ class Persona(BaseModel):
 class Personas(BaseModel):
     """All personas, and what the model has learned."""
 
-    model_config = example(
+    model_config = configure_example(
         personas=[{"name": "student", "title": "Student", "description": "", "labelled": 120}],
         view="customer_purchases", labelled=950, model_version="0123456789ab",
         taxonomy_version="ba9876543210",
@@ -131,7 +131,7 @@ class RankedItem(BaseModel):
 class RankAnswer(BaseModel):
     """The items, the best first."""
 
-    model_config = example(
+    model_config = configure_example(
         customer_id="CUST-04812", persona="parent_of_young_kids", fallback=None, strength=1.0,
         own=0.0, own_fallback=None, ambiguous="baseline", group="treatment",
         items=[{
@@ -167,7 +167,7 @@ class RankAnswer(BaseModel):
 class AssignmentReceipt(BaseModel):
     """The event that the workers will read."""
 
-    model_config = example(
+    model_config = configure_example(
         assignment_id="5f0c7d7e", customer_id="CUST-04812",
         occurred_at="2025-11-24T16:00:00.000Z", persona="student", source="crm", expires_at=None,
     )  # fmt: skip
@@ -183,7 +183,7 @@ class AssignmentReceipt(BaseModel):
 class DeletionReceipt(BaseModel):
     """The request that the workers will read."""
 
-    model_config = example(
+    model_config = configure_example(
         request_id="9a1b3c5d", customer_id="CUST-04812", requested_at="2025-11-24T16:00:00.000Z"
     )
 
@@ -193,9 +193,9 @@ class DeletionReceipt(BaseModel):
 
 
 class Status(BaseModel):
-    """That all is well."""
+    """The status of a service that is well."""
 
-    model_config = example(status="ready")
+    model_config = configure_example(status="ready")
 
     status: str
 
@@ -203,17 +203,19 @@ class Status(BaseModel):
 class NotReady(Problem):
     """What is missing."""
 
-    model_config = example(message="not ready, missing: kafka", missing=["kafka"])
+    model_config = configure_example(message="not ready, missing: kafka", missing=["kafka"])
 
     missing: list[str]
 
 
-def gives(model: type[BaseModel], description: str, status: int = 200) -> dict[int | str, Any]:
+def describe_answer(
+    model: type[BaseModel], description: str, status: int = 200
+) -> dict[int | str, Any]:
     """Describe an answer, for a route's ``responses``."""
     return {status: {"model": model, "description": description}}
 
 
-def problems(*statuses: int) -> dict[int | str, Any]:
+def describe_problems(*statuses: int) -> dict[int | str, Any]:
     """Describe answers that are no success, for a route's ``responses``."""
     return {status: {"model": Problem, "description": _PROBLEMS[status]} for status in statuses}
 

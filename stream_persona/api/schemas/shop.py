@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, Field, JsonValue
 
-from stream_persona.api.schemas.queries import Number, RankAnswer, example
+from stream_persona.api.schemas.queries import Number, RankAnswer, configure_example
 
 _ITEM: Final[dict[str, JsonValue]] = {
     "product_id": "P-17", "title": "Diapers, 40 pieces", "category": "baby/diapers",
@@ -17,7 +17,7 @@ _ITEM: Final[dict[str, JsonValue]] = {
 class ShopItem(BaseModel):
     """A product, as `/v1/rank` takes it."""
 
-    model_config = example(**_ITEM)
+    model_config = configure_example(**_ITEM)
 
     product_id: str
     title: str
@@ -40,7 +40,7 @@ class CategoryCount(BaseModel):
 class CatalogueFacts(BaseModel):
     """What was read of the catalogue's file."""
 
-    model_config = example(
+    model_config = configure_example(
         products=50_189, categories=[{"category": "grocery", "products": 22_307}],
         other_categories=0, skipped={"duplicate": 2}, without_popularity=0, unknown_bought_with=0,
     )  # fmt: skip
@@ -58,7 +58,7 @@ class CatalogueFacts(BaseModel):
 class Found(BaseModel):
     """What a search finds, the most popular first."""
 
-    model_config = example(q="diap", total=1, items=[_ITEM])
+    model_config = configure_example(q="diap", total=1, items=[_ITEM])
 
     q: str
     total: Annotated[int, Field(ge=0, description="All that it finds.")]
@@ -68,7 +68,9 @@ class Found(BaseModel):
 class Together(BaseModel):
     """What is bought with products, that which goes best with them first."""
 
-    model_config = example(product_ids=["P-3", "P-4"], unknown=["P-4"], total=1, items=[_ITEM])
+    model_config = configure_example(
+        product_ids=["P-3", "P-4"], unknown=["P-4"], total=1, items=[_ITEM]
+    )
 
     product_ids: list[str]
     unknown: Annotated[list[str], Field(description="Those that are not in the catalogue.")]
@@ -79,7 +81,7 @@ class Together(BaseModel):
 class Recommendations(RankAnswer):
     """The products, the best first."""
 
-    model_config = example(
+    model_config = configure_example(
         customer_id="CUST-04812", persona="parent_of_young_kids", fallback=None,
         group="treatment", strength=1.0, own=0.0, own_fallback=None, ambiguous="baseline",
         items=[{

@@ -1,1 +1,1 @@
-"""Who may ask for what: keys with scopes, origins, the audit log, and headers of answers."""
+"""Access to the API: keys with scopes, origins, the audit log, and headers of answers."""

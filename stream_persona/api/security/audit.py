@@ -11,8 +11,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from stream_persona import audit_log
-from stream_persona.api.security.caller import caller_of, state_of
-from stream_persona.api.security.request_ids import request_id_of
+from stream_persona.api.security.caller import get_caller, get_state
+from stream_persona.api.security.request_ids import choose_request_id
 from stream_persona.api.security.scopes import AUDITED
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from prometheus_client import Counter
     from starlette.types import Message, Scope, Send
 
-    from stream_persona.api.security.scopes import Rule
+    from stream_persona.api.security.scopes import ScopeRule
 
 #: Most lines of refused calls of a status in a window, and its seconds.
 MOST: Final = 50
@@ -52,8 +52,8 @@ class Audit:
         if self._written[status] <= MOST:
             method = scope["method"] if scope["method"] in _METHODS else "other"
             what = {"status": status, "reason": reason, "method": method}
-            what |= {"route": _route_of(scope), **facts}
-            audit_log.write("call", who or "nobody", "refused", what | facts_of(scope))
+            what |= {"route": _find_route(scope), **facts}
+            audit_log.write("call", who or "nobody", "refused", what | describe_request(scope))
 
     def flush(self) -> None:
         """Begin a new window once one is over."""
@@ -69,18 +69,18 @@ class Audit:
         self._written = {}
         self._began = self._clock()
 
-    def follow_command(self, scope: Scope, send: Send, rule: Rule, who: str) -> CommandLine:
-        """Return what writes the line of a command."""
+    def follow_command(self, scope: Scope, send: Send, rule: ScopeRule, who: str) -> CommandLine:
+        """Return a sender that writes the line of a command once it is answered."""
         return CommandLine(scope, send, AUDITED[rule.scope], who)
 
     def follow_answer(self, scope: Scope, send: Send) -> Send:
-        """``send``, which notes an answer by which a route refuses the call."""
+        """Return a ``send`` that notes an answer by which a route refuses the call."""
 
         async def send_and_note(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] in _REFUSALS:
-                caller, status = caller_of(scope), message["status"]
+                caller, status = get_caller(scope), message["status"]
                 who = None if caller is None else caller.name
-                self.refuse(scope, status, who, _reason_of(scope, status))
+                self.refuse(scope, status, who, _find_reason(scope, status))
             await send(message)
 
         return send_and_note
@@ -107,44 +107,48 @@ class CommandLine:
         outcome = "accepted" if self._status < _FIRST_MISTAKE else "refused"
         if self._status >= _FIRST_FAILURE:
             outcome = "failed"
-        facts = {"status": self._status, **_noted(self._scope), **facts_of(self._scope)}
+        facts = {
+            "status": self._status,
+            **_read_notes(self._scope),
+            **describe_request(self._scope),
+        }
         audit_log.write(self._action, self._who, outcome, facts)
 
 
 def note_command(scope: Scope, event_id: str, customer_id: str) -> None:
     """Note which event a command has become, for its line."""
-    state_of(scope)["audit"] = {"event_id": event_id, "customer_id": customer_id}
+    get_state(scope)["audit"] = {"event_id": event_id, "customer_id": customer_id}
 
 
 def note_route(scope: Scope, template: str) -> None:
     """Note the template of the path that is asked for: the path itself may name a customer."""
-    state_of(scope)["audit route"] = template
+    get_state(scope)["audit route"] = template
 
 
 def note_reason(scope: Scope, reason: str) -> None:
     """Note why a route refuses a call."""
-    state_of(scope)["audit reason"] = reason
+    get_state(scope)["audit reason"] = reason
 
 
-def _route_of(scope: Scope) -> str:
-    return str(state_of(scope).get("audit route", "none"))
+def _find_route(scope: Scope) -> str:
+    return str(get_state(scope).get("audit route", "none"))
 
 
-def _reason_of(scope: Scope, status: int) -> str:
-    return str(state_of(scope).get("audit reason") or _REASONS[status])
+def _find_reason(scope: Scope, status: int) -> str:
+    return str(get_state(scope).get("audit reason") or _REASONS[status])
 
 
-def _noted(scope: Scope) -> dict[str, str]:
-    noted = state_of(scope).get("audit")
+def _read_notes(scope: Scope) -> dict[str, str]:
+    noted = get_state(scope).get("audit")
     return noted if isinstance(noted, dict) else {}
 
 
-def address_of(scope: Scope) -> str:
+def find_address(scope: Scope) -> str:
     """Return the address of the caller, as the server sees it."""
     host, *_ = scope.get("client") or ("unknown",)
     return str(host)
 
 
-def facts_of(scope: Scope) -> dict[str, str]:
+def describe_request(scope: Scope) -> dict[str, str]:
     """Return where a request came from, and its id."""
-    return {"address": address_of(scope), "request_id": request_id_of(scope)}
+    return {"address": find_address(scope), "request_id": choose_request_id(scope)}

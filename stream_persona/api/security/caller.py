@@ -1,4 +1,4 @@
-"""Who asks: found at the door, and noted for the route in the state of the request."""
+"""The caller of a request: identified by the door, kept for the route in the request's state."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Caller:
 
 
 def note_caller(asked: AsgiScope, caller: Caller | None) -> None:
-    """Note who asks."""
-    state_of(asked)[_CALLER] = caller
+    """Note the caller of a request."""
+    get_state(asked)[_CALLER] = caller
 
 
-def caller_of(asked: AsgiScope) -> Caller | None:
-    """Return who asks; None for a probe without a key."""
-    caller = state_of(asked).get(_CALLER)
+def get_caller(asked: AsgiScope) -> Caller | None:
+    """Return the caller; None for a probe without a key."""
+    caller = get_state(asked).get(_CALLER)
     return caller if isinstance(caller, Caller) else None
 
 
@@ -41,13 +41,13 @@ def may_operate(asked: AsgiScope) -> bool:
 
     Without a door, as where a service of your own mounts the routes, that service decides.
     """
-    caller = caller_of(asked)
+    caller = get_caller(asked)
     if caller is None:
-        return _CALLER not in state_of(asked)
+        return _CALLER not in get_state(asked)
     return "operate" in caller.scopes
 
 
-def state_of(asked: AsgiScope) -> dict[str, object]:
+def get_state(asked: AsgiScope) -> dict[str, object]:
     """Return the state of a request, which ends with it."""
     state: dict[str, object] = asked.setdefault("state", {})
     return state

@@ -15,8 +15,8 @@ from starlette.requests import cookie_parser
 
 from stream_persona import audit_log
 from stream_persona.api.security.caller import Caller
-from stream_persona.api.security.keys import KeyRing, keys_of_setting, parse_keys
-from stream_persona.api.security.logins import scopes_of
+from stream_persona.api.security.keys import KeyRing, make_setting_keys, parse_keys
+from stream_persona.api.security.logins import collect_scopes
 from stream_persona.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class ApiKeys:
         Raises:
             SettingsError: it can't be read, or has mistakes.
         """
-        self._fixed = keys_of_setting(settings.keys)
+        self._fixed = make_setting_keys(settings.keys)
         self._file = settings.api_keys_file
         self.changed: Callable[[], None] = lambda: None
         #: Whether callers need a key: settings decide, whatever has become of the file.
@@ -101,7 +101,7 @@ class ApiKeys:
 
     def identify(self, headers: Headers) -> Caller | None:
         """Return the caller with these headers, or None if they hold no valid key."""
-        given = _key_in(headers)
+        given = _find_key(headers)
         if given is not None:
             return self.find(given)
         cookies = cookie_parser(headers.get("cookie", ""))
@@ -114,7 +114,7 @@ class ApiKeys:
     def _find_person(self, session: str) -> Caller | None:
         """Return the caller of a session; one that no table lets in any more is none."""
         person = self.provider.find_person(session) if self.provider else None
-        scopes = frozenset() if person is None else scopes_of(self.ring.logins, person)
+        scopes = frozenset() if person is None else collect_scopes(self.ring.logins, person)
         if person is None or not scopes:
             return None
         return Caller(person.name, scopes, by_cookie=True, person=person)
@@ -130,11 +130,11 @@ class ApiKeys:
             return True
         if caller is not None and caller.person is not None:
             has_ended = caller.person.until <= self._wall_clock()
-            return not has_ended and scope in scopes_of(self.ring.logins, caller.person)
+            return not has_ended and scope in collect_scopes(self.ring.logins, caller.person)
         digests = {key.digest for key in self.ring if scope in key.scopes}
         return caller is not None and caller.digest in digests
 
-    def cookie_for(self, given: str) -> str | None:
+    def make_cookie(self, given: str) -> str | None:
         """Return the cookie that represents a key, or None if the key is not valid."""
         key = given.encode(errors="replace")
         if self.ring.find(key) is None:
@@ -220,7 +220,7 @@ def _warn_of_readers(file: Path) -> None:
             )  # fmt: skip
 
 
-def _key_in(headers: Headers) -> bytes | None:
+def _find_key(headers: Headers) -> bytes | None:
     """Return what is sent as a key; None where nothing is."""
     keys, logins = headers.getlist("x-api-key"), headers.getlist("authorization")
     if len(keys) > 1 or len(logins) > 1:  # a proxy may have looked at another one of them

@@ -1,4 +1,4 @@
-"""Keys: who has one, what it is good for, and the file that holds digests of them.
+"""Keys: their names, their scopes, and the file that holds their digests.
 
 A key is random and long, so that its SHA-256 alone, without salt and rounds, does not give it away.
 """
@@ -13,9 +13,9 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from stream_persona.api.security.logins import Login, check_login, logins_of
+from stream_persona.api.security.logins import Login, check_login, make_logins
 from stream_persona.api.security.scopes import SCOPES
-from stream_persona.domain.toml_lines import find_lines, find_wrong_line, line_of
+from stream_persona.domain.toml_lines import find_line, find_lines, find_wrong_line
 from stream_persona.errors import SettingsError
 from stream_persona.setting_forms import LEAST_KEY_BYTES
 
@@ -68,7 +68,7 @@ class KeyRing:
         return self._keys[same.index(True)]
 
 
-def keys_of_setting(keys: Iterable[str]) -> list[Key]:
+def make_setting_keys(keys: Iterable[str]) -> list[Key]:
     """Return the keys of ``STREAM_PERSONA_API_KEYS``: each is good for everything."""
     return [
         Key(f"{_OF_SETTING}-{number}", _digest(key), frozenset(SCOPES))
@@ -109,13 +109,13 @@ def parse_keys(text: str, source: str, taken: Iterable[Key] = ()) -> KeyRing:
     if mistakes:
         lines = find_lines(text)
         raise SettingsError(
-            "\n".join(f"{source}:{line_of(lines, path)}: {what}" for path, what in mistakes)
+            "\n".join(f"{source}:{find_line(lines, path)}: {what}" for path, what in mistakes)
         )
     own = [
         Key(each["name"], bytes.fromhex(each["sha256"]), frozenset(each["scopes"]))
         for each in document.get("key", ())
     ]
-    return KeyRing([*taken, *own], logins_of(document))
+    return KeyRing([*taken, *own], make_logins(document))
 
 
 def _digest(key: str) -> bytes:

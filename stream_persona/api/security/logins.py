@@ -1,4 +1,4 @@
-"""Logins: who of an OpenID provider may do what; ``[[login]]`` tables in the file of keys."""
+"""Logins: the scopes of an OpenID provider's people; ``[[login]]`` tables in the file of keys."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ProviderAwayError(LoginError):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Whom a provider has named: a verified e-mail address, else none, and groups.
+    """A person as a provider has named them: a verified e-mail address, if any, and groups.
 
     ``until`` is when the session ends, in epoch seconds.
     """
@@ -59,7 +59,7 @@ class Login:
         return self.value in person.groups
 
 
-def logins_of(document: Mapping[str, Any]) -> list[Login]:
+def make_logins(document: Mapping[str, Any]) -> list[Login]:
     """Return the logins of a file without mistakes."""
     return [
         Login(kind, table[kind], frozenset(table["scopes"]))
@@ -69,7 +69,7 @@ def logins_of(document: Mapping[str, Any]) -> list[Login]:
     ]
 
 
-def scopes_of(logins: Iterable[Login], person: Person) -> frozenset[Scope]:
+def collect_scopes(logins: Iterable[Login], person: Person) -> frozenset[Scope]:
     """Return what a person may do: the scopes of all that admit them."""
     return frozenset[Any]().union(*(each.scopes for each in logins if each.admits(person)))
 

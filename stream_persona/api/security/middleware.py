@@ -9,9 +9,9 @@ from fastapi.responses import RedirectResponse
 from starlette.datastructures import Headers, QueryParams
 from starlette.exceptions import HTTPException
 
-from stream_persona.api.problems import problem
-from stream_persona.api.security.audit import address_of, note_route
-from stream_persona.api.security.caller import Caller, caller_of, note_caller
+from stream_persona.api.problems import make_problem
+from stream_persona.api.security.audit import find_address, note_route
+from stream_persona.api.security.caller import Caller, get_caller, note_caller
 from stream_persona.api.security.key_file import COOKIE
 from stream_persona.api.security.keys import LOOPBACK
 from stream_persona.api.security.origins import SAFE_METHODS, find_stranger, is_own_origin
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from stream_persona.api.limits import TokenBuckets
     from stream_persona.api.security.audit import Audit
     from stream_persona.api.security.key_file import ApiKeys
-    from stream_persona.api.security.scopes import Rule, Rules
+    from stream_persona.api.security.scopes import ScopeRule, ScopeRules
 
 #: The path to which a browser brings its key once, in the query.
 _PAGE: Final = "/"
 _PAGES: Final = frozenset({_PAGE, "/docs"})
-#: Who asks where there are no keys.
+#: The caller of every request while no keys are set.
 _HERE: Final = Caller(LOOPBACK, frozenset(SCOPES))
 
 _SENTENCE: Final = (
@@ -53,14 +53,14 @@ class _RefusedError(StreamPersonaError):
 
 
 class DoorMiddleware:
-    """Middleware that knows who asks, and whether they may, each at a bounded rate.
+    """Middleware that identifies the caller, checks the route's scope and bounds the rate.
 
     The rate holds for callers without a valid key as well, by their address, so that keys can't be
-    guessed any faster. A route finds its caller by ``caller_of``.
+    guessed any faster. A route finds its caller by ``get_caller``.
     """
 
     def __init__(
-        self, app: ASGIApp, keys: ApiKeys, rules: Rules, buckets: TokenBuckets, audit: Audit
+        self, app: ASGIApp, keys: ApiKeys, rules: ScopeRules, buckets: TokenBuckets, audit: Audit
     ) -> None:
         self._app = app
         self._keys = keys
@@ -83,14 +83,14 @@ class DoorMiddleware:
         try:
             answer = self._admit(scope, rule)
         except _RefusedError as refused:
-            answer = problem(refused.status, str(refused), refused.headers)
+            answer = make_problem(refused.status, str(refused), refused.headers)
         if answer is not None:
             await answer(scope, receive, send)
             return
         await self._pass_on(scope, receive, send, rule)
 
-    def _admit(self, scope: Scope, rule: Rule | None) -> Response | None:
-        """Note who asks; return an answer where no route is needed for it.
+    def _admit(self, scope: Scope, rule: ScopeRule | None) -> Response | None:
+        """Note the caller; return an answer where no route is needed for it.
 
         Raises:
             _RefusedError: they may not.
@@ -115,7 +115,7 @@ class DoorMiddleware:
         self._check(scope, caller, rule)
         return None
 
-    def _check(self, scope: Scope, caller: Caller | None, rule: Rule | None) -> None:
+    def _check(self, scope: Scope, caller: Caller | None, rule: ScopeRule | None) -> None:
         if rule is not None and rule.scope == ENTRY:
             return
         if caller is None:
@@ -140,7 +140,7 @@ class DoorMiddleware:
         query = QueryParams(scope["query_string"])
         if scope["path"] != _PAGE or scope["method"] != "GET" or "key" not in query:
             return None
-        cookie = self._keys.cookie_for(query["key"])
+        cookie = self._keys.make_cookie(query["key"])
         if cookie is None:
             raise self._refuse(
                 scope, 401, None, _SENTENCE, "no valid key", {"WWW-Authenticate": "Bearer"}
@@ -153,7 +153,7 @@ class DoorMiddleware:
 
     def _limit_rate(self, scope: Scope, caller: Caller | None) -> None:
         is_key = caller is not None and caller is not _HERE
-        name = f"key {caller.name}" if caller and is_key else f"address {address_of(scope)}"
+        name = f"key {caller.name}" if caller and is_key else f"address {find_address(scope)}"
         wait = self._buckets.take(name)
         if wait:
             seconds = math.ceil(wait)
@@ -167,8 +167,10 @@ class DoorMiddleware:
         self._audit.refuse(scope, status, caller.name if caller else None, reason, **facts)
         return _RefusedError(status, message, headers)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, rule: Rule | None) -> None:
-        caller = caller_of(scope)
+    async def _pass_on(
+        self, scope: Scope, receive: Receive, send: Send, rule: ScopeRule | None
+    ) -> None:
+        caller = get_caller(scope)
         if rule is None or rule.scope not in AUDITED or caller is None:
             await self._app(scope, receive, self._audit.follow_answer(scope, send))
             return

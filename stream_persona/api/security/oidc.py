@@ -67,7 +67,7 @@ class Provider:
             app = await self._load_app()
             begun = await app.create_authorization_url(self._redirect_url)
         except (HTTPError, OAuthError, RuntimeError, ValueError) as error:
-            raise _away(error) from error
+            raise _make_away_error(error) from error
         kept = {name: begun[name] for name in ("state", "nonce", "code_verifier")}
         return begun["url"], self._sign("login", kept, LOGIN_SECONDS)
 
@@ -87,7 +87,7 @@ class Provider:
             raise LoginError("the provider refused the login: open /login again")
         claims = await self._exchange(query["code"], kept)
         until = int(self._clock()) + SESSION_SECONDS
-        return self._sign("session", {**_facts_of(claims), "until": until}, SESSION_SECONDS)
+        return self._sign("session", {**_select_facts(claims), "until": until}, SESSION_SECONDS)
 
     def find_person(self, session: str) -> Person | None:
         """Return the person of a session that has not ended."""
@@ -103,7 +103,7 @@ class Provider:
                 self._redirect_url, code=code, code_verifier=kept["code_verifier"]
             )
             options = {
-                "iss": {"essential": True, "value": self._issuer_of(app)},
+                "iss": {"essential": True, "value": self._find_issuer(app)},
                 "aud": {"essential": True, "value": self._client_id},
             }
             claims = await app.parse_id_token(token, kept["nonce"], options)
@@ -111,7 +111,7 @@ class Provider:
             logger.warning("a login failed: %s", type(error).__name__)
             raise LoginError("the login failed: open /login again") from error
         except (HTTPError, RuntimeError) as error:
-            raise _away(error) from error
+            raise _make_away_error(error) from error
         if claims is None:
             raise LoginError("the provider gives no identity: its operators must allow `openid`")
         return dict(claims)
@@ -137,7 +137,7 @@ class Provider:
         self._app = app
         return app
 
-    def _issuer_of(self, app: StarletteOAuth2App) -> str:
+    def _find_issuer(self, app: StarletteOAuth2App) -> str:
         return str(app.server_metadata["issuer"])
 
     def _sign(self, use: str, facts: Mapping[str, object], seconds: int) -> str:
@@ -155,12 +155,12 @@ class Provider:
         return claims
 
 
-def _away(error: Exception) -> ProviderAwayError:
+def _make_away_error(error: Exception) -> ProviderAwayError:
     logger.warning("the OpenID provider is not usable: %s", error)
     return ProviderAwayError("the OpenID provider does not answer: try again later")
 
 
-def _facts_of(claims: Mapping[str, Any]) -> dict[str, object]:
+def _select_facts(claims: Mapping[str, Any]) -> dict[str, object]:
     """Return what a session holds: an address counts if the provider has verified it."""
     email = claims.get("email") if claims.get("email_verified") is True else ""
     groups = claims.get("groups")

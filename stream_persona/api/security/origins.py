@@ -47,7 +47,7 @@ def find_stranger(scope: Scope, *, is_page: bool) -> str | None:
     ``is_page``: what is asked for is a page, which links on other sites may lead to.
     """
     headers = Headers(scope=scope)
-    host = _single(headers, "host")
+    host = _find_single(headers, "host")
     if not _is_loopback_client(scope):
         return _explain("the client's address is not a loopback one")
     if scope.get("http_version") == "1.0" or any(map(_is_of_proxies, headers)):
@@ -74,7 +74,7 @@ def is_own_origin(scope: Scope, headers: Headers, *, required: bool = False) -> 
         return False
     if not origins or (required and sites):
         return True
-    host = _single(headers, "host")
+    host = _find_single(headers, "host")
     scheme, separator, named = origins[0].lower().partition("://")
     if host is None or not separator or scheme not in _DEFAULT_PORTS:
         return False
@@ -90,7 +90,7 @@ def _is_own_referrer(scope: Scope, headers: Headers, *, is_page: bool) -> bool:
         return True
     scheme, separator, rest = named[0].lower().partition("://")
     own, authority = scope.get("scheme", "http"), re.split(r"[/?#]", rest, maxsplit=1)[0]
-    host = _single(headers, "host")
+    host = _find_single(headers, "host")
     if len(named) > 1 or not separator or scheme != own or host is None:
         return False
     return _split(authority, own) == _split(host, own) is not None
@@ -118,7 +118,7 @@ def _explain(what: str) -> str:
     return f"{what}; {_REMEDY}"
 
 
-def _single(headers: Headers, name: str) -> str | None:
+def _find_single(headers: Headers, name: str) -> str | None:
     """Return the value of a header that came once."""
     values = headers.getlist(name)
     return values[0] if len(values) == 1 else None

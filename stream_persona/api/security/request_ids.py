@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.datastructures import Headers
 
-from stream_persona.api.security.caller import state_of
+from stream_persona.api.security.caller import get_state
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -18,9 +18,9 @@ _IS_ONE: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _KEPT: Final = "request_id"
 
 
-def request_id_of(scope: Scope) -> str:
+def choose_request_id(scope: Scope) -> str:
     """Return the caller's ``X-Request-ID`` if it is one, else one of our own; always the same."""
-    state = state_of(scope)
+    state = get_state(scope)
     if _KEPT not in state:
         given = Headers(scope=scope).get(REQUEST_ID, "")
         state[_KEPT] = given if _IS_ONE.fullmatch(given) else uuid.uuid4().hex

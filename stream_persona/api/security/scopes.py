@@ -85,14 +85,14 @@ AUDITED: Final[Mapping[str, str]] = {"assign": "assignment", "delete": "deletion
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ScopeRule:
     """A route with the scope that it needs."""
 
     route: Route | Mount
     scope: Need
 
 
-class Rules:
+class ScopeRules:
     """The rules of all routes, found by the routes' own patterns, in the router's own order."""
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
@@ -101,12 +101,12 @@ class Rules:
         Raises:
             LookupError: one has no row in ``TABLE``.
         """
-        self._rules = [_rule_of(route) for route in routes]
+        self._rules = [_make_rule(route) for route in routes]
 
-    def __iter__(self) -> Iterator[Rule]:
+    def __iter__(self) -> Iterator[ScopeRule]:
         return iter(self._rules)
 
-    def find(self, asked: AsgiScope) -> Rule | None:
+    def find(self, asked: AsgiScope) -> ScopeRule | None:
         """Return the rule of the route that will answer; None where none will."""
         for rule in self._rules:
             if rule.route.matches(asked)[0] is Match.FULL:
@@ -114,7 +114,7 @@ class Rules:
         return None
 
 
-def names_of(route: BaseRoute) -> list[str]:
+def list_names(route: BaseRoute) -> list[str]:
     """Return the names of a route in ``TABLE``."""
     if isinstance(route, Mount):
         return [route.path]
@@ -123,9 +123,9 @@ def names_of(route: BaseRoute) -> list[str]:
     return [repr(route)]
 
 
-def _rule_of(route: BaseRoute) -> Rule:
-    scopes = {TABLE.get(name) for name in names_of(route)}
+def _make_rule(route: BaseRoute) -> ScopeRule:
+    scopes = {TABLE.get(name) for name in list_names(route)}
     if len(scopes) != 1 or None in scopes or not isinstance(route, Route | Mount):
-        named = ", ".join(names_of(route))
+        named = ", ".join(list_names(route))
         raise LookupError(f"{named}: give it one scope in stream_persona.api.security.scopes.TABLE")
-    return Rule(route, scopes.pop())  # type: ignore[arg-type]
+    return ScopeRule(route, scopes.pop())  # type: ignore[arg-type]

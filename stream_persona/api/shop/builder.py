@@ -16,9 +16,9 @@ from stream_persona.api.shop.partners import PartnersBuilder
 from stream_persona.api.shop.postings import PostingsBuilder
 from stream_persona.api.shop.products import MOST_BYTES, REASONS, Product, RowError, read_product
 from stream_persona.client.ranking import tokenize_item
-from stream_persona.domain.binning import levels, shown_levels
+from stream_persona.domain.binning import levels, split_shown_levels
 from stream_persona.domain.events import encode
-from stream_persona.domain.text import all_words
+from stream_persona.domain.text import split_all_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ class CatalogueBuilder:
         self._ends.append(len(self._content))
         self._popularity.append(product.popularity or 0.0)
         self._without_popularity += product.popularity is None
-        self._words.add(row, islice(dict.fromkeys(_words_of(product)), MOST_WORDS))
+        self._words.add(row, islice(dict.fromkeys(_list_words(product)), MOST_WORDS))
         self._add_category(row, product.category or "")
         self._features.add(row, tokenize_item(product.item, self._separator))
         self._partners.add(product.bought_with)
@@ -76,7 +76,7 @@ class CatalogueBuilder:
         if found:
             self._top[found[0]] += 1
             if found[0] not in self._spelled:
-                self._spelled[found[0]] = shown_levels(category, self._separator)[0]
+                self._spelled[found[0]] = split_shown_levels(category, self._separator)[0]
 
     @property
     def skipped(self) -> dict[str, int]:
@@ -120,10 +120,10 @@ class CatalogueBuilder:
         )
 
 
-def _words_of(product: Product) -> Iterator[str]:
-    yield from all_words(product.title)
-    yield from _words_of_many(product.category or "")
-    yield from _words_of_many(product.brand or "")
+def _list_words(product: Product) -> Iterator[str]:
+    yield from split_all_words(product.title)
+    yield from _split_words(product.category or "")
+    yield from _split_words(product.brand or "")
 
 
 # Categories and brands repeat themselves.
@@ -133,5 +133,5 @@ def _find_levels(category: str, separator: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4_096)
-def _words_of_many(text: str) -> tuple[str, ...]:
-    return tuple(all_words(text))
+def _split_words(text: str) -> tuple[str, ...]:
+    return tuple(split_all_words(text))

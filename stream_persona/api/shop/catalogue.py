@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from stream_persona.domain.binning import levels
-from stream_persona.domain.text import fold, words
+from stream_persona.domain.text import fold_text, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -75,7 +75,7 @@ class Catalogue:
         shown = float(self.scores[position]) if score is None else score
         return self.content[start : end - 1] + b',"score":%s}' % repr(shown).encode()
 
-    def item(self, position: int) -> dict[str, Any]:
+    def decode_item(self, position: int) -> dict[str, Any]:
         """Return a product as rankings take it."""
         found: dict[str, Any] = msgspec.json.decode(self.encode_item(position))
         return found
@@ -118,5 +118,5 @@ def _split(query: str) -> list[str]:
     """Return the words of a query; a single letter is the beginning of one. Never empty."""
     if found := words(query):
         return found
-    letter = _LETTER.fullmatch(fold(query))
+    letter = _LETTER.fullmatch(fold_text(query))
     return [letter[1] if letter else ""]

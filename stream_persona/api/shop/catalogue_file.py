@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from stream_persona.api.shop.builder import CatalogueBuilder
 from stream_persona.errors import ConfigError, InputError, SettingsError
-from stream_persona.files.formats import EventFile, Format, recognise
+from stream_persona.files.formats import EventFile, Format, recognize
 from stream_persona.files.rows import read_rows
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class CatalogueFile:
         self._used: _Signature | None = None
         self.current: Catalogue | None = None
         if file is not None:
-            self._seen = self._read = self._used = _sign(file)
+            self._seen = self._read = self._used = _read_signature(file)
             self.current = read_catalogue(file, separator, clock)
 
     @property
@@ -90,7 +90,7 @@ class CatalogueFile:
         if self._file is None:
             return
         try:
-            signature = await asyncio.to_thread(_sign, self._file)
+            signature = await asyncio.to_thread(_read_signature, self._file)
             is_settled, self._seen = signature == self._seen, signature
             if signature == self._used:
                 self._trouble = None
@@ -110,7 +110,7 @@ class CatalogueFile:
             found = await asyncio.to_thread(read_catalogue, file, self._separator, self._clock)
         except SettingsError as caught:
             error = caught
-        if await asyncio.to_thread(_sign, file) != signature:
+        if await asyncio.to_thread(_read_signature, file) != signature:
             return
         self._read = signature
         if error is not None:
@@ -135,7 +135,7 @@ def read_catalogue(
     """
     began, builder = clock(), CatalogueBuilder(separator)
     try:
-        for number, (_, row) in enumerate(read_rows(_recognise(file))):
+        for number, (_, row) in enumerate(read_rows(_recognize(file))):
             builder.add(row)
             if not number % _TURN:
                 time.sleep(0)
@@ -149,13 +149,13 @@ def read_catalogue(
     return catalogue
 
 
-def _recognise(file: Path) -> EventFile:
+def _recognize(file: Path) -> EventFile:
     """Return what a file is.
 
     Raises:
         InputError: nothing that catalogues are read from.
     """
-    found = recognise(file)
+    found = recognize(file)
     if found.format is Format.CSV:
         raise InputError(f"{file}: is CSV, or no table at all: write it as Parquet or JSON Lines")
     return found
@@ -180,7 +180,7 @@ def _count_reasons(skipped: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in skipped.items())
 
 
-def _sign(file: Path) -> _Signature:
+def _read_signature(file: Path) -> _Signature:
     """Look at a file.
 
     Raises:

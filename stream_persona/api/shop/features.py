@@ -36,7 +36,7 @@ class ProductFeatures:
         products: NDArray[np.int32],
         size: int,
     ) -> None:
-        """``codes`` are of tokens; ``products`` has the position of each group's product."""
+        """Take ``codes`` of tokens, and in ``products`` the position of each group's product."""
         self._tokens = tokens
         self._codes = codes
         self._starts = group_starts

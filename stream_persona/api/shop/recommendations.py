@@ -93,7 +93,7 @@ def recommend(
     mixture, _ = find_mixture(shopper, likings.affinities, choice.ambiguous)
     factors = _find_factors(likings, mixture, choice.strength, own.factors)
     chosen = choose(catalogue.scores, factors, asked.limit, excluded)
-    items = [catalogue.item(position) for position in chosen.tolist()]
+    items = [catalogue.decode_item(position) for position in chosen.tolist()]
     ranking = rank_for(
         shopper, items, likings.affinities, choice.strength, catalogue.separator,
         own=own.tastes, ambiguous=choice.ambiguous,

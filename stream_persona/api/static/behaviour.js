@@ -28,12 +28,12 @@ export class OverTime {
   constructor(scope) {
     this.chart = scope.chart({ plot: posteriorPlot, height: 220, id: "chart-posterior" });
     this.legend = make("ul", { class: "legend" });
-    this.table = disclosure("What was said, as a table", () =>
+    this.table = disclosure("Personas over time, as a table", () =>
       posteriorTable(this.#activity?.posteriors ?? []),
     );
     this.element = card(
       "How it came about",
-      { note: "What was said of the shopper, at each change." },
+      { note: "The persona and its confidence at each change." },
       this.chart.element,
       this.legend,
       this.table.element,
@@ -48,7 +48,7 @@ export class OverTime {
         null,
         error
           ? `This can\u2019t be shown for now: ${error.message}.`
-          : "Nothing has been said yet.",
+          : "No persona has been published yet.",
       );
       return;
     }
@@ -80,7 +80,7 @@ function posteriorTable(posteriors) {
       each.source === "assigned" ? "assigned" : percent(each.confidence),
       cause(each.cause),
     ]);
-  return table("What was said of the shopper", ["Time", "Persona", "Sure", "Cause"], rows);
+  return table("Personas of the shopper over time", ["Time", "Persona", "Sure", "Cause"], rows);
 }
 
 /** Recent events, each with its present share of the evidence. */
@@ -135,7 +135,7 @@ export class Evidence {
 }
 
 function about({ half_life_seconds: half, events, complete }) {
-  if (!events.length) return "None is kept any more; what they said still counts.";
+  if (!events.length) return "None is kept any more; what they showed still counts.";
   const older = complete ? "" : " Older ones count too, and are not listed.";
   const halves = `it halves every ${span(1_000 * half)}`;
   return `The share of the evidence that each still is; ${halves}.${older}`;

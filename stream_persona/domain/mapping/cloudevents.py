@@ -19,19 +19,19 @@ from typing import TYPE_CHECKING, Any, Final
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import DELETION, PURCHASE
 from stream_persona.domain.mapping.decoding import decode_document
-from stream_persona.domain.mapping.drafts import Draft, LinkDraft
-from stream_persona.domain.mapping.own import ID_FIELDS, is_own, kind_of
+from stream_persona.domain.mapping.drafts import EventDraft, LinkDraft
+from stream_persona.domain.mapping.own import ID_FIELDS, is_own_event, recognize_kind
 from stream_persona.domain.mapping.recognition import recognize
 from stream_persona.domain.mapping.values import (
     MAX_EVENTS,
-    customer_of,
-    joined_id,
-    name_of,
-    numbered,
+    choose_customer,
+    convert_text,
+    convert_time,
+    join_id,
+    number_id,
+    read_name,
     require_list,
     require_object,
-    text,
-    time,
 )
 from stream_persona.errors import DecodeError
 
@@ -98,7 +98,7 @@ def _read_envelope(
             detail = f"no CloudEvent: expected a text that is not empty - at `{place}.{name}`"
             raise DecodeError("invalid_field", detail)
     try:
-        data = _data_of(envelope)
+        data = _find_data(envelope)
         found = list(_read_data(data, envelope, nobody, arrived_at))
     except DecodeError as error:
         raise _move(error, place) from None
@@ -106,7 +106,7 @@ def _read_envelope(
         yield _complete(each, index, envelope, place, arrived_at)
 
 
-def _data_of(envelope: Mapping[str, Any]) -> Any:
+def _find_data(envelope: Mapping[str, Any]) -> Any:
     encoded = envelope.get("data_base64")
     if encoded is not None:
         try:
@@ -125,11 +125,13 @@ def _read_data(
         yield Anomaly.UNKNOWN_EVENT
         return
     fields = require_object(data, "$")
-    if not is_own(fields) and (read := recognize(fields)) is not None:
+    if not is_own_event(fields) and (read := recognize(fields)) is not None:
         yield from read(fields, nobody, arrived_at)
-    elif (kind := kind_of(fields)) is not None:
-        customer = customer_of((fields.get("customer_id"), text(envelope.get("subject"))), nobody)
-        yield Draft(kind, {**fields, "customer_id": customer})
+    elif (kind := recognize_kind(fields)) is not None:
+        customer = choose_customer(
+            (fields.get("customer_id"), convert_text(envelope.get("subject"))), nobody
+        )
+        yield EventDraft(kind, {**fields, "customer_id": customer})
     else:
         yield Anomaly.UNKNOWN_EVENT
 
@@ -151,20 +153,20 @@ def _complete(
     if found.kind == PURCHASE and (reason := _contradict(envelope)) is not None:
         return reason
     fields = dict(found.fields)
-    event_id = numbered(joined_id(envelope["source"], envelope["id"]), index)
+    event_id = number_id(join_id(envelope["source"], envelope["id"]), index)
     if (own := ID_FIELDS.get(found.kind)) is None:
         fields["event_id"] = event_id
     elif fields.get(own) is None:
         fields[own] = event_id
     moment = "requested_at" if found.kind == DELETION else "occurred_at"
     if fields.get(moment) is None:
-        fields[moment] = time(envelope.get("time")) or arrived_at
+        fields[moment] = convert_time(envelope.get("time")) or arrived_at
     return found._replace(fields=fields, place=_move_place(found.place, place))
 
 
 def _contradict(envelope: Mapping[str, Any]) -> Anomaly | None:
     """Return why items are none of an order, where the type says so: they look the same."""
-    words = {word.lower() for word in _WORD.findall(name_of(envelope.get("type")))}
+    words = {word.lower() for word in _WORD.findall(read_name(envelope.get("type")))}
     if words & _TAKEN_BACK:
         return Anomaly.NOT_BOUGHT
     return Anomaly.UNKNOWN_EVENT if words & _NOT_YET and not words & _BOUGHT else None

@@ -32,7 +32,7 @@ def describe_mappings(sources: Sources | None) -> dict[str, str]:
 
 def _hash(sources: Sources, topic: str) -> str:
     texts = []
-    for each in sources.of_topic(topic):
+    for each in sources.list_for_topic(topic):
         when, kind = (e.text if e else "" for e in (each.when, each.kind))
         fields = sorted((name, found.text) for name, found in each.map.items())
         texts.append(repr((each.preset or "", when, kind, fields, each.format)))

@@ -14,7 +14,7 @@ from stream_persona.domain.events import Event
 from stream_persona.domain.identity import NOBODY_IDS
 from stream_persona.domain.mapping.decoding import decode_document
 from stream_persona.domain.mapping.drafts import (
-    Draft,
+    EventDraft,
     IdentityLink,
     LinkDraft,
     finish,
@@ -76,7 +76,7 @@ def _collect(findings: Findings, nobody: NobodyIds) -> MappedDocument:
     faults: list[DecodeError] = []
     for found in findings:
         try:
-            if isinstance(found, Draft):
+            if isinstance(found, EventDraft):
                 events.append((found.kind, finish(found, nobody)))
             elif isinstance(found, LinkDraft):
                 link = finish_link(found, nobody)

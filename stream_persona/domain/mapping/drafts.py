@@ -21,7 +21,7 @@ from stream_persona.domain.events import (
     check_meaning,
     encode,
 )
-from stream_persona.domain.time import FORMS, as_field, milliseconds
+from stream_persona.domain.time import FORMS, as_field, to_milliseconds
 from stream_persona.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
     from stream_persona.domain.identity import NobodyIds
 
-#: Where msgspec and we say that something is wrong.
+#: The place of a fault, as msgspec's sentences and ours write it.
 _PLACE: Final = re.compile(r"`\$\.(\w+)((?:\[[^`]*?\]|\.[^`.]*)*)`")
 _MISSING: Final = re.compile(r"missing required field `(\w+)`$")
 _Time: Final = Annotated[datetime, msgspec.Meta(tz=True)] | int | float
 _LAST: Final = re.compile(r"\.(\w+)$")
 
 
-class Draft(NamedTuple):
+class EventDraft(NamedTuple):
     """An event of ours as plain values, before it is checked.
 
     ``place`` is where the foreign event begins, and ``names`` are the foreign paths of our fields:
@@ -75,12 +75,12 @@ class IdentityLink(NamedTuple):
 
 #: A preset yields what it finds: a reason stands for something that is left out, and an error for
 #: one that is wrong among others.
-Found = Draft | LinkDraft | Anomaly | DecodeError
+Found = EventDraft | LinkDraft | Anomaly | DecodeError
 if TYPE_CHECKING:
     Findings = Iterator[Found]
 
 
-def finish(draft: Draft, nobody: NobodyIds) -> Event:
+def finish(draft: EventDraft, nobody: NobodyIds) -> Event:
     """Return the event of a draft, checked as one of ours is.
 
     Raises:
@@ -114,7 +114,7 @@ def finish_link(draft: LinkDraft, nobody: NobodyIds) -> IdentityLink | None:
     check_id(from_id)
     check_id(into_id)
     try:
-        at = milliseconds(as_field(msgspec.convert(draft.occurred_at, _Time)))
+        at = to_milliseconds(as_field(msgspec.convert(draft.occurred_at, _Time)))
     except (msgspec.ValidationError, ValueError):
         raise DecodeError("invalid_field", f"no time of `{draft.place}`: {FORMS}") from None
     return IdentityLink(draft.kind, from_id, into_id, at, message_id)
@@ -135,17 +135,19 @@ def _check_values(event: Any, kind: int) -> None:
             raise DecodeError("invalid_field", detail)
 
 
-def _translate(error: DecodeError, draft: Draft) -> DecodeError:
+def _translate(error: DecodeError, draft: EventDraft) -> DecodeError:
     """Return an error whose sentence names the place in the foreign document."""
     detail = error.detail
     if error.reason == "invalid_id":
         detail = f"{detail} - at `$.customer_id`"
     elif (missing := _MISSING.search(detail)) is not None:
         detail = f"{detail} - at `$.{missing[1]}`"
-    return DecodeError(error.reason, _PLACE.sub(lambda found: _place(found, draft), detail))
+    return DecodeError(
+        error.reason, _PLACE.sub(lambda found: _translate_place(found, draft), detail)
+    )
 
 
-def _place(found: re.Match[str], draft: Draft) -> str:
+def _translate_place(found: re.Match[str], draft: EventDraft) -> str:
     names = draft.names
     rest = _LAST.sub(lambda last: "." + names.get(f".{last[1]}", last[1]), found[2])
     path = names.get(found[1], found[1])

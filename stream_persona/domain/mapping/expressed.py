@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import KINDS
-from stream_persona.domain.mapping.drafts import Draft
+from stream_persona.domain.mapping.drafts import EventDraft
 from stream_persona.domain.mapping.sources import KIND_OF
-from stream_persona.domain.mapping.values import customer_of, number, read_items, text, time
+from stream_persona.domain.mapping.values import (
+    choose_customer,
+    convert_number,
+    convert_text,
+    convert_time,
+    read_items,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,36 +41,39 @@ def read_expressed(source: Source, document: object, nobody: NobodyIds) -> Findi
     fields: dict[str, Any] = {}
     for name, expression in source.map.items():
         if name in _FIELDS[kind]:
-            value = _READ.get(name, text)(expression.search(document))
+            value = _READ.get(name, convert_text)(expression.search(document))
             # A persona of null withdraws one; where none is named, a field is missing.
             if value is not None or (name == "persona" and not expression.misses(document)):
                 fields[name] = value
-    fields["customer_id"] = customer_of((fields.get("customer_id"),), nobody)
+    fields["customer_id"] = choose_customer((fields.get("customer_id"),), nobody)
     names = {name: expression.text for name, expression in source.map.items()}
-    yield Draft(kind, fields, "$", names)
+    yield EventDraft(kind, fields, "$", names)
 
 
-def _items(found: Any) -> Any:
-    return read_items(found, _item) if isinstance(found, list) else [_item(found)]
+def _read_items(found: Any) -> Any:
+    return read_items(found, _read_item) if isinstance(found, list) else [_read_item(found)]
 
 
-def _item(found: Any) -> Any:
+def _read_item(found: Any) -> Any:
     if not isinstance(found, dict):
         return found
     item = {}
     for name, value in found.items():
-        own = _READ.get(name, number if name in _NUMBERS else text)(value)
+        own = _READ.get(name, convert_number if name in _NUMBERS else convert_text)(value)
         if own is not None:
             item[name] = own
     return item
 
 
-def _attributes(found: Any) -> Any:
+def _read_attributes(found: Any) -> Any:
     if not isinstance(found, dict):
         return found
-    return {key: text(value) for key, value in found.items() if text(value) is not None}
+    return {
+        key: convert_text(value) for key, value in found.items() if convert_text(value) is not None
+    }
 
 
 _READ: Final[Mapping[str, Callable[[Any], Any]]] = {
-    **dict.fromkeys(_TIMES, time), "items": _items, "product": _item, "attributes": _attributes,
+    **dict.fromkeys(_TIMES, convert_time), "items": _read_items,
+    "product": _read_item, "attributes": _read_attributes,
 }  # fmt: skip

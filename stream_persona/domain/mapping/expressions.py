@@ -19,7 +19,7 @@ _FAILURES: Final = (
     JMESPathError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError,
     ValueError,
 )  # fmt: skip
-#: What returns the results of its second part.
+#: Nodes of JMESPath that return the result of their second child.
 _PASSED_ON: Final = frozenset({
     "subexpression", "pipe", "projection", "filter_projection", "value_projection",
 })  # fmt: skip
@@ -27,7 +27,7 @@ _FUNCTIONS: Final[Mapping[str, Mapping[str, Any]]] = Functions.FUNCTION_TABLE  #
 
 
 class Expression:
-    """A compiled expression; names joined by dots, which most are, are walked without it."""
+    """A compiled expression; ``a.b.c``, as most are, is looked up without JMESPath."""
 
     __slots__ = ("_keys", "_parsed", "text")
 
@@ -48,7 +48,7 @@ class Expression:
             message = "the expression is nested too deep"
             raise ValueError(message) from None
         _check_functions(text, self._parsed)
-        self._keys = _keys_of(self._parsed)
+        self._keys = _find_keys(self._parsed)
 
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
@@ -68,7 +68,7 @@ class Expression:
         try:
             return TreeInterpreter().visit(self._parsed, document)
         except _FAILURES as error:
-            reason = _reason_of(error)
+            reason = _find_reason(error)
             raise DecodeError(
                 "invalid_field", f"`{self.text}` cannot be evaluated: {reason}"
             ) from None
@@ -102,7 +102,7 @@ class Expression:
         return found not in (None, False, "", [], {}) or (found == 0 and found is not False)
 
 
-def _reason_of(error: Exception) -> str:
+def _find_reason(error: Exception) -> str:
     """Return what is wrong, without the value: it may be anybody's, and as long as the document."""
     if isinstance(error, JMESPathTypeError):
         expected = " or ".join(error.expected_types)
@@ -110,13 +110,13 @@ def _reason_of(error: Exception) -> str:
     return "a function met what it cannot take"
 
 
-def _keys_of(node: Mapping[str, Any]) -> tuple[str, ...] | None:
+def _find_keys(node: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Return the names of ``a.b.c``; None of any other expression."""
     if node["type"] == "field":
         return (node["value"],)
     if node["type"] != "subexpression":
         return None
-    parts = [_keys_of(child) for child in node["children"]]
+    parts = [_find_keys(child) for child in node["children"]]
     return tuple(key for part in parts if part for key in part) if all(parts) else None
 
 

@@ -14,21 +14,21 @@ import msgspec
 
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import BROWSE, ENGAGEMENT, MAX_ITEMS, PURCHASE
-from stream_persona.domain.mapping.drafts import Draft, LinkDraft
+from stream_persona.domain.mapping.drafts import EventDraft, LinkDraft
 from stream_persona.domain.mapping.values import (
     MAX_EVENTS,
-    customer_of,
+    choose_customer,
+    convert_number,
+    convert_text,
+    convert_time,
     digest,
-    inner,
-    inner_object,
-    joined_id,
-    number,
-    numbered,
+    find_inner,
+    join_id,
+    number_id,
     read_items,
+    require_inner,
     require_list,
     require_object,
-    text,
-    time,
 )
 from stream_persona.errors import DecodeError
 
@@ -104,24 +104,24 @@ def read_ga4(document: object, nobody: NobodyIds, arrived_at: int | None = None)
 
 
 def _read_row(row: Mapping[str, Any], nobody: NobodyIds) -> Findings:
-    name = _name_of(row.get("event_name"), "$.event_name")
-    if (reason := _reason_of(name)) is not None:
+    name = _read_name(row.get("event_name"), "$.event_name")
+    if (reason := _find_reason(name)) is not None:
         yield reason
         return
-    params = _params_of(row.get("event_params"), "$.event_params")
-    at = time(row.get("event_timestamp"))
-    event_id = _row_id(row, name, at)
+    params = _read_params(row.get("event_params"), "$.event_params")
+    at = convert_time(row.get("event_timestamp"))
+    event_id = _make_row_id(row, name, at)
     if name in _LINKS:
-        yield _link(row.get("user_pseudo_id"), row.get("user_id"), at, event_id, "$")
+        yield _read_link(row.get("user_pseudo_id"), row.get("user_id"), at, event_id, "$")
         return
     fields = {
         "event_id": event_id,
-        "customer_id": customer_of((row.get("user_id"), row.get("user_pseudo_id")), nobody),
+        "customer_id": choose_customer((row.get("user_id"), row.get("user_pseudo_id")), nobody),
         "occurred_at": at,
     }
     items = row.get("items")
-    params.setdefault("transaction_id", inner(row, "ecommerce").get("transaction_id"))
-    yield from _draft(name, fields, params, items, "$", _ROW_NAMES)
+    params.setdefault("transaction_id", find_inner(row, "ecommerce").get("transaction_id"))
+    yield from _make_drafts(name, fields, params, items, "$", _ROW_NAMES)
 
 
 def _read_request(
@@ -129,38 +129,42 @@ def _read_request(
 ) -> Findings:
     place = f"$.events[{index}]"
     event = require_object(event, place)
-    name = _name_of(event.get("name"), f"{place}.name")
-    if (reason := _reason_of(name)) is not None:
+    name = _read_name(event.get("name"), f"{place}.name")
+    if (reason := _find_reason(name)) is not None:
         yield reason
         return
     ids = (row.get("user_id"), row.get("client_id"), row.get("app_instance_id"))
-    at = time(event.get("timestamp_micros")) or time(row.get("timestamp_micros")) or arrived_at
+    at = (
+        convert_time(event.get("timestamp_micros"))
+        or convert_time(row.get("timestamp_micros"))
+        or arrived_at
+    )
     if at is None:
         detail = "no time, and nothing is known of the arrival"
         raise DecodeError("invalid_field", f"{detail} - at `{place}.timestamp_micros`")
-    params = inner_object(event, "params", place)
-    contents = digest(_canonical(params))
-    event_id = joined_id("ga4", ids[1] or ids[2] or ids[0], at, name, index, contents)
+    params = require_inner(event, "params", place)
+    contents = digest(_encode_canonically(params))
+    event_id = join_id("ga4", ids[1] or ids[2] or ids[0], at, name, index, contents)
     if name in _LINKS:
-        yield _link(ids[1] or ids[2], ids[0], at, event_id, place)
+        yield _read_link(ids[1] or ids[2], ids[0], at, event_id, place)
         return
     fields = {
         "event_id": event_id,
-        "customer_id": customer_of(ids, nobody),
+        "customer_id": choose_customer(ids, nobody),
         "occurred_at": at,
     }
-    yield from _draft(name, fields, params, params.get("items"), place, _REQUEST_NAMES)
+    yield from _make_drafts(name, fields, params, params.get("items"), place, _REQUEST_NAMES)
 
 
-def _link(browser: Any, user: Any, at: Any, event_id: str, place: str) -> Found:
+def _read_link(browser: Any, user: Any, at: Any, event_id: str, place: str) -> Found:
     """Read two ids of one customer; an event that names one of them alone links nothing."""
-    from_id, into_id = _text(browser), _text(user)
+    from_id, into_id = _read_text(browser), _read_text(user)
     if from_id is None or into_id is None or from_id == into_id:
         return Anomaly.NOT_OF_INTEREST
     return LinkDraft("identify", from_id, into_id, at, event_id, place)
 
 
-def _draft(
+def _make_drafts(
     name: str,
     fields: dict[str, Any],
     params: Mapping[str, Any],
@@ -169,18 +173,18 @@ def _draft(
     names: Mapping[str, str],
 ) -> Findings:
     if name in _PURCHASES:
-        fields["items"] = read_items(items, _item)
-        fields["order_id"] = _text(params.get("transaction_id"))
-        yield Draft(PURCHASE, fields, place, names)
+        fields["items"] = read_items(items, _read_item)
+        fields["order_id"] = _read_text(params.get("transaction_id"))
+        yield EventDraft(PURCHASE, fields, place, names)
     elif name in _ENGAGEMENTS:
         fields["channel"], fields["action"] = _ENGAGEMENTS[name]
-        fields["campaign"] = _campaign(params, items)
-        yield Draft(ENGAGEMENT, fields, place, names)
+        fields["campaign"] = _find_campaign(params, items)
+        yield EventDraft(ENGAGEMENT, fields, place, names)
     else:
-        yield from _browses(_BROWSES[name], fields, params, items, place, names)
+        yield from _read_browses(_BROWSES[name], fields, params, items, place, names)
 
 
-def _browses(
+def _read_browses(
     action: str,
     fields: dict[str, Any],
     params: Mapping[str, Any],
@@ -191,9 +195,9 @@ def _browses(
     """Read a search, or a browse of each item."""
     fields["action"] = action
     if action == "search":
-        fields["query"] = _text(params.get("search_term"))
+        fields["query"] = _read_text(params.get("search_term"))
     if action == "search" or not items:
-        yield Draft(BROWSE, fields, place, names)
+        yield EventDraft(BROWSE, fields, place, names)
         return
     listed = require_list(items, f"{place}.{names['items']}", MAX_ITEMS)
     if action == "view" and len(listed) > 1:
@@ -201,46 +205,46 @@ def _browses(
         return
     event_id = fields["event_id"]
     for index, item in enumerate(listed):
-        own = {**fields, "event_id": numbered(event_id, index), "product": _item(item)}
-        yield Draft(BROWSE, own, place, names, index)
+        own = {**fields, "event_id": number_id(event_id, index), "product": _read_item(item)}
+        yield EventDraft(BROWSE, own, place, names, index)
 
 
-def _campaign(params: Mapping[str, Any], items: Any) -> Any:
+def _find_campaign(params: Mapping[str, Any], items: Any) -> Any:
     listed = items[0] if isinstance(items, list) and items and isinstance(items[0], dict) else {}
     promoted = ("promotion_name", "promotion_id")
     for fields, names in (
         (params, (*promoted, "message_name", "campaign")), (listed, promoted),
     ):  # fmt: skip
         for name in names:
-            found = text(fields.get(name))
+            found = convert_text(fields.get(name))
             if found is not None and not (isinstance(found, str) and found in _NO_CAMPAIGN):
                 return found
     return None
 
 
-def _item(item: Any) -> Any:
+def _read_item(item: Any) -> Any:
     if not isinstance(item, dict):
         return item
-    levels = [level for name in _CATEGORIES if (level := _text(item.get(name))) is not None]
+    levels = [level for name in _CATEGORIES if (level := _read_text(item.get(name))) is not None]
     texts = all(isinstance(level, str) for level in levels)
     fields = {
-        "product_id": _text(item.get("item_id")) or _text(item.get("item_name")),
+        "product_id": _read_text(item.get("item_id")) or _read_text(item.get("item_name")),
         "category": ("/".join(levels) or None) if texts else levels,
-        "brand": _text(item.get("item_brand")),
-        "price": number(item.get("price")),
+        "brand": _read_text(item.get("item_brand")),
+        "price": convert_number(item.get("price")),
     }
-    quantity = number(item.get("quantity"))
+    quantity = convert_number(item.get("quantity"))
     if quantity is not None:
         fields["quantity"] = quantity
     return fields
 
 
-def _text(value: Any) -> Any:
-    found = text(value)
+def _read_text(value: Any) -> Any:
+    found = convert_text(value)
     return None if isinstance(found, str) and found in _EMPTY else found
 
 
-def _reason_of(name: str) -> Anomaly | None:
+def _find_reason(name: str) -> Anomaly | None:
     """Return why an event of a name is left out; None if it is not."""
     if name in _BROWSES or name in _PURCHASES or name in _ENGAGEMENTS or name in _LINKS:
         return None
@@ -249,13 +253,13 @@ def _reason_of(name: str) -> Anomaly | None:
     return Anomaly.NOT_OF_INTEREST if name in _NOT_OF_INTEREST else Anomaly.UNKNOWN_EVENT
 
 
-def _name_of(name: Any, place: str) -> str:
+def _read_name(name: Any, place: str) -> str:
     if isinstance(name, str):
         return name
     raise DecodeError("invalid_field", f"no name of an event - at `{place}`")
 
 
-def _params_of(params: Any, place: str) -> dict[str, Any]:
+def _read_params(params: Any, place: str) -> dict[str, Any]:
     """Return parameters by name: in the export they are records of a key and a typed value."""
     if isinstance(params, dict):
         return dict(params)
@@ -269,19 +273,19 @@ def _params_of(params: Any, place: str) -> dict[str, Any]:
     return found
 
 
-def _row_id(row: Mapping[str, Any], name: str, at: Any) -> str:
+def _make_row_id(row: Mapping[str, Any], name: str, at: Any) -> str:
     known = row.get("batch_event_index")
     contents = None
     if known is None:
-        contents = digest(_canonical([row.get("event_params"), row.get("items")]))
-    return joined_id(
+        contents = digest(_encode_canonically([row.get("event_params"), row.get("items")]))
+    return join_id(
         "ga4", row.get("user_pseudo_id") or row.get("user_id"), at, name,
         row.get("event_bundle_sequence_id"), row.get("batch_page_id"),
         row.get("batch_ordering_id"), known, contents,
     )  # fmt: skip
 
 
-def _canonical(value: object) -> str:
+def _encode_canonically(value: object) -> str:
     """Return a text of JSON values that is the same for the same ones."""
     try:
         return msgspec.json.encode(value, order="deterministic").decode()

@@ -16,12 +16,12 @@ ID_FIELDS: Final = {ASSIGNMENT: "assignment_id", DELETION: "request_id"}
 _MARKS: Final = ("customer_id", "occurred_at", "requested_at", "assignment_id")
 
 
-def is_own(fields: Mapping[str, Any]) -> bool:
+def is_own_event(fields: Mapping[str, Any]) -> bool:
     """Whether an object is an event of ours beyond doubt, whatever else it holds."""
     return "customer_id" in fields and ("occurred_at" in fields or "requested_at" in fields)
 
 
-def kind_of(fields: Mapping[str, Any]) -> int | None:
+def recognize_kind(fields: Mapping[str, Any]) -> int | None:
     """Return the kind of an event of ours; None if the object is nothing of ours.
 
     Raises:

@@ -1,4 +1,4 @@
-"""How a source reads: by its preset, or by expressions of its own."""
+"""Reads a document with its source's preset, or with the source's expressions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _READERS: Final[Mapping[str, Reader]] = {**READERS, "cloudevents": read_cloudeve
 def read_with(
     source: Source, document: object, nobody: NobodyIds, arrived_at: int | None
 ) -> Findings:
-    """Read a document as a source has it."""
+    """Read a document by the preset or the expressions of its source."""
     if source.preset is None:
         return read_expressed(source, document, nobody)
     return _READERS[source.preset](document, nobody, arrived_at)

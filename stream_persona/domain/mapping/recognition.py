@@ -8,7 +8,7 @@ from stream_persona.domain.mapping.ga4 import read_ga4
 from stream_persona.domain.mapping.segment import read_segment
 from stream_persona.domain.mapping.shopify import read_shopify
 from stream_persona.domain.mapping.snowplow import read_snowplow
-from stream_persona.domain.mapping.values import name_of
+from stream_persona.domain.mapping.values import read_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ _CALLS: Final = frozenset({"", "track", "identify", "alias", "page", "screen", "
 
 def recognize(fields: Mapping[str, Any]) -> Reader | None:
     """Return the reader of an object by its fields; None if it is of no preset."""
-    if "batch" in fields or ("messageId" in fields and name_of(fields.get("type")) in _CALLS):
+    if "batch" in fields or ("messageId" in fields and read_name(fields.get("type")) in _CALLS):
         return read_segment
     if "event_timestamp" in fields or ("events" in fields and "customer_id" not in fields):
         return read_ga4

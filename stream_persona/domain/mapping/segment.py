@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import BROWSE, ENGAGEMENT, MAX_ITEMS, PURCHASE
-from stream_persona.domain.mapping.drafts import Draft, LinkDraft
+from stream_persona.domain.mapping.drafts import EventDraft, LinkDraft
 from stream_persona.domain.mapping.values import (
     MAX_EVENTS,
-    customer_of,
-    first_text,
-    inner,
-    inner_object,
-    number,
-    numbered,
+    choose_customer,
+    convert_number,
+    convert_text,
+    convert_time,
+    find_first_text,
+    find_inner,
+    number_id,
     read_items,
+    require_inner,
     require_list,
     require_object,
-    text,
-    time,
 )
 from stream_persona.domain.time import parse_number
 from stream_persona.errors import DecodeError
@@ -73,7 +73,7 @@ _ENGAGEMENTS: Final = _spell({
 _NOT_BOUGHT: Final = frozenset(_spell(dict.fromkeys((
     "order refunded", "order cancelled", "order canceled",
 ))))  # fmt: skip
-#: Names that are known, and say nothing of a taste that another event does not say.
+#: Known names that add nothing about tastes beyond other events.
 _NOT_OF_INTEREST: Final = frozenset(_spell(dict.fromkeys((
     "product list viewed", "product category viewed", "product list filtered", "product clicked",
     "cart viewed", "checkout started", "checkout step viewed", "checkout step completed",
@@ -129,12 +129,12 @@ def _read_call(
 
 def _read_link(call: Mapping[str, Any], place: str, kind: Any, batch: Mapping[str, Any]) -> Found:
     """Read two ids of one customer; a call that names one of them alone links nothing."""
-    from_id = text(call.get("anonymousId" if kind == "identify" else "previousId"))
-    into_id = text(call.get("userId"))
+    from_id = convert_text(call.get("anonymousId" if kind == "identify" else "previousId"))
+    into_id = convert_text(call.get("userId"))
     if from_id is None or into_id is None or from_id == into_id:
         return Anomaly.NOT_OF_INTEREST
-    at = _time_of(call, batch)
-    return LinkDraft(kind, from_id, into_id, at, text(call.get("messageId")), place)
+    at = _find_time(call, batch)
+    return LinkDraft(kind, from_id, into_id, at, convert_text(call.get("messageId")), place)
 
 
 def _read_track(
@@ -145,98 +145,100 @@ def _read_track(
         raise DecodeError("invalid_field", f"Expected `str` - at `{place}.event`")
     name = _fold(event)
     if name in _BROWSES or name in _PURCHASES or name in _ENGAGEMENTS:
-        properties = inner_object(call, "properties", place)
+        properties = require_inner(call, "properties", place)
         fields = {
-            "event_id": text(call.get("messageId")),
-            "customer_id": customer_of((call.get("userId"), call.get("anonymousId")), nobody),
-            "occurred_at": _time_of(call, batch),
+            "event_id": convert_text(call.get("messageId")),
+            "customer_id": choose_customer((call.get("userId"), call.get("anonymousId")), nobody),
+            "occurred_at": _find_time(call, batch),
         }
         if name in _PURCHASES:
-            yield _purchase(fields, properties, place)
+            yield _read_purchase(fields, properties, place)
         elif name in _BROWSES:
-            yield from _browse(fields, _BROWSES[name], properties, place)
+            yield from _read_browse(fields, _BROWSES[name], properties, place)
         else:
-            yield _engagement(fields, name, call, place)
+            yield _read_engagement(fields, name, call, place)
     elif name in _NOT_BOUGHT:
         yield Anomaly.NOT_BOUGHT
     else:
         yield Anomaly.NOT_OF_INTEREST if name in _NOT_OF_INTEREST else Anomaly.UNKNOWN_EVENT
 
 
-def _purchase(fields: dict[str, Any], properties: Mapping[str, Any], place: str) -> Draft:
-    fields["items"] = read_items(properties.get("products"), _item)
-    fields["order_id"] = first_text(properties, ("order_id", "orderId"))  # the latter in v1
-    return Draft(PURCHASE, fields, place, _NAMES)
+def _read_purchase(fields: dict[str, Any], properties: Mapping[str, Any], place: str) -> EventDraft:
+    fields["items"] = read_items(properties.get("products"), _read_item)
+    fields["order_id"] = find_first_text(properties, ("order_id", "orderId"))  # the latter in v1
+    return EventDraft(PURCHASE, fields, place, _NAMES)
 
 
-def _browse(
+def _read_browse(
     fields: dict[str, Any], action: str, properties: Mapping[str, Any], place: str
 ) -> Findings:
     """Read a browse of the product in the properties, or of each in a list of some."""
     fields["action"] = action
     if action == "search":
-        fields["query"] = text(properties.get("query"))
-        yield Draft(BROWSE, fields, place, _NAMES)
+        fields["query"] = convert_text(properties.get("query"))
+        yield EventDraft(BROWSE, fields, place, _NAMES)
         return
-    item, products = _item(properties), properties.get("products")
+    item, products = _read_item(properties), properties.get("products")
     if item["product_id"] is not None or not products:
-        yield Draft(BROWSE, {**fields, "product": item}, place, _NAMES)
+        yield EventDraft(BROWSE, {**fields, "product": item}, place, _NAMES)
         return
     if action == "view" and len(products) > 1:
         yield Anomaly.NOT_OF_INTEREST  # a list
         return
     event_id = fields["event_id"]
     for index, each in enumerate(require_list(products, f"{place}.properties.products", MAX_ITEMS)):
-        own = {**fields, "product": _item(each), "event_id": numbered(event_id, index)}
-        yield Draft(BROWSE, own, place, _LISTED, index)
+        own = {**fields, "product": _read_item(each), "event_id": number_id(event_id, index)}
+        yield EventDraft(BROWSE, own, place, _LISTED, index)
 
 
-def _engagement(fields: dict[str, Any], name: str, call: Mapping[str, Any], place: str) -> Draft:
+def _read_engagement(
+    fields: dict[str, Any], name: str, call: Mapping[str, Any], place: str
+) -> EventDraft:
     fields["channel"], fields["action"], places = _ENGAGEMENTS[name]
-    properties = inner(call, "properties")
-    fields["campaign"] = _campaign(properties, inner(call, "context"), places)
-    return Draft(ENGAGEMENT, fields, place, _NAMES)
+    properties = find_inner(call, "properties")
+    fields["campaign"] = _find_campaign(properties, find_inner(call, "context"), places)
+    return EventDraft(ENGAGEMENT, fields, place, _NAMES)
 
 
-def _campaign(properties: Mapping[str, Any], context: Mapping[str, Any], places: Any) -> Any:
+def _find_campaign(properties: Mapping[str, Any], context: Mapping[str, Any], places: Any) -> Any:
     """Return the campaign that is named, what was reacted to, or what brought the visitor."""
     own = properties.get("campaign")
     if isinstance(own, dict):
-        found = first_text(own, ("name", "campaign_name", "id"))
+        found = find_first_text(own, ("name", "campaign_name", "id"))
     else:
-        found = first_text(properties, _CAMPAIGN_NAMES)
-    found = found or first_text(properties, places)
-    found = found or first_text(inner(context, "campaign"), ("name", "id"))
-    return found or first_text(properties, ("email_subject",))
+        found = find_first_text(properties, _CAMPAIGN_NAMES)
+    found = found or find_first_text(properties, places)
+    found = found or find_first_text(find_inner(context, "campaign"), ("name", "id"))
+    return found or find_first_text(properties, ("email_subject",))
 
 
-def _item(product: Any) -> Any:
+def _read_item(product: Any) -> Any:
     if not isinstance(product, dict):
         return product
     item = {
-        "product_id": first_text(product, ("product_id", "sku", "id", "name")),
-        "category": text(product.get("category")),
-        "brand": text(product.get("brand")),
-        "price": number(product.get("price")),
+        "product_id": find_first_text(product, ("product_id", "sku", "id", "name")),
+        "category": convert_text(product.get("category")),
+        "brand": convert_text(product.get("brand")),
+        "price": convert_number(product.get("price")),
     }
-    quantity = number(product.get("quantity"))
+    quantity = convert_number(product.get("quantity"))
     if quantity is not None:
         item["quantity"] = quantity
     return item
 
 
-def _time_of(call: Mapping[str, Any], batch: Mapping[str, Any]) -> Any:
+def _find_time(call: Mapping[str, Any], batch: Mapping[str, Any]) -> Any:
     """Return when it happened, by the clock of the receiver where that is known.
 
     Segment and RudderStack write ``timestamp`` corrected. Where only what it is made of is there,
     it is made in the same way; of a library's own request the client's clock is all there is, and
     what names no time is of its arrival.
     """
-    if (given := time(call.get("timestamp"))) is not None:
+    if (given := convert_time(call.get("timestamp"))) is not None:
         return given
-    original = time(call.get("originalTimestamp"))
-    sent = time(call.get("sentAt")) or time(batch.get("sentAt"))
-    received = time(call.get("receivedAt")) or time(batch.get("receivedAt"))
+    original = convert_time(call.get("originalTimestamp"))
+    sent = convert_time(call.get("sentAt")) or convert_time(batch.get("sentAt"))
+    received = convert_time(call.get("receivedAt")) or convert_time(batch.get("receivedAt"))
     if original is None:
         return sent or received
     moments = [_parse(each) for each in (original, sent, received)]

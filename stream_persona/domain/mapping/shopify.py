@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import BROWSE, MAX_ITEMS, PURCHASE
-from stream_persona.domain.mapping.drafts import Draft
+from stream_persona.domain.mapping.drafts import EventDraft
 from stream_persona.domain.mapping.values import (
-    customer_of,
-    first_text,
-    inner,
-    joined_id,
-    name_of,
-    number,
+    choose_customer,
+    convert_number,
+    convert_text,
+    convert_time,
+    find_first_text,
+    find_inner,
+    join_id,
     read_items,
+    read_name,
     require_list,
     require_object,
-    text,
-    time,
 )
 
 if TYPE_CHECKING:
@@ -61,59 +61,61 @@ def read_shopify(document: object, nobody: NobodyIds, arrived_at: int | None = N
         yield Anomaly.UNKNOWN_EVENT
 
 
-def _read_order(body: Mapping[str, Any], nobody: NobodyIds) -> Draft | Anomaly:
-    is_paid = name_of(body.get("financial_status")).lower() not in _NOT_PAID
+def _read_order(body: Mapping[str, Any], nobody: NobodyIds) -> EventDraft | Anomaly:
+    is_paid = read_name(body.get("financial_status")).lower() not in _NOT_PAID
     is_test = body.get("test") not in _FALSE
     # Formats with schemas have an empty text where nothing is set.
-    if is_test or text(body.get("cancelled_at")) is not None or not is_paid:
+    if is_test or convert_text(body.get("cancelled_at")) is not None or not is_paid:
         return Anomaly.NOT_BOUGHT
-    order = text(body.get("id"))
+    order = convert_text(body.get("id"))
     fields = {
-        "event_id": order and joined_id("order", order, text(body.get("updated_at"))),
-        "customer_id": _customer(body, nobody),
-        "occurred_at": time(body.get("processed_at")) or time(body.get("created_at")),
-        "items": read_items(body.get("line_items"), _item),
+        "event_id": order and join_id("order", order, convert_text(body.get("updated_at"))),
+        "customer_id": _find_customer(body, nobody),
+        "occurred_at": convert_time(body.get("processed_at"))
+        or convert_time(body.get("created_at")),
+        "items": read_items(body.get("line_items"), _read_item),
         "order_id": order,
     }
-    return Draft(PURCHASE, fields, "$", _ORDER_NAMES)
+    return EventDraft(PURCHASE, fields, "$", _ORDER_NAMES)
 
 
 def _read_cart(body: Mapping[str, Any], nobody: NobodyIds) -> Findings:
     """Read each line of a cart or checkout; an empty one is none."""
-    token = first_text(body, ("cart_token", "token"))
+    token = find_first_text(body, ("cart_token", "token"))
     lines = require_list(body.get("line_items"), "$.line_items", MAX_ITEMS)
     if not lines:
         yield Anomaly.NOT_OF_INTEREST
     for index, line in enumerate(lines):
-        ids = inner({"line": line}, "line")
-        own = first_text(ids, ("variant_id", "product_id", "sku", "title")) or index
+        ids = find_inner({"line": line}, "line")
+        own = find_first_text(ids, ("variant_id", "product_id", "sku", "title")) or index
         fields = {
-            "event_id": token and joined_id("cart", token, own),
-            "customer_id": _customer(body, nobody),
-            "occurred_at": time(body.get("updated_at")) or time(body.get("created_at")),
+            "event_id": token and join_id("cart", token, own),
+            "customer_id": _find_customer(body, nobody),
+            "occurred_at": convert_time(body.get("updated_at"))
+            or convert_time(body.get("created_at")),
             "action": "add_to_cart",
-            "product": _item(line),
+            "product": _read_item(line),
         }
-        yield Draft(BROWSE, fields, "$", _CART_NAMES, index)
+        yield EventDraft(BROWSE, fields, "$", _CART_NAMES, index)
 
 
-def _customer(body: Mapping[str, Any], nobody: NobodyIds) -> Any:
-    """Return the customer's number; who bought as a guest is nobody, whatever else is known."""
-    return customer_of((inner(body, "customer").get("id"),), nobody)
+def _find_customer(body: Mapping[str, Any], nobody: NobodyIds) -> Any:
+    """Return the customer's number; a guest is nobody, whatever else is known of the buyer."""
+    return choose_customer((find_inner(body, "customer").get("id"),), nobody)
 
 
-def _item(line: Any) -> Any:
+def _read_item(line: Any) -> Any:
     if not isinstance(line, dict):
         return line
     item = {
-        "product_id": first_text(line, ("product_id", "sku", "title")),
-        "category": text(line.get("product_type")),
-        "brand": text(line.get("vendor")),
-        "price": number(line.get("price")),
+        "product_id": find_first_text(line, ("product_id", "sku", "title")),
+        "category": convert_text(line.get("product_type")),
+        "brand": convert_text(line.get("vendor")),
+        "price": convert_number(line.get("price")),
     }
     # What was removed or given back since the order was placed is no more in the current one.
     current = line.get("current_quantity")
-    quantity = number(line.get("quantity") if current is None else current)
+    quantity = convert_number(line.get("quantity") if current is None else current)
     if quantity is not None:
         item["quantity"] = quantity
     return item

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import BROWSE, ENGAGEMENT, MAX_ITEMS, PURCHASE
-from stream_persona.domain.mapping.drafts import Draft
-from stream_persona.domain.mapping.snowplow_schemas import Described
+from stream_persona.domain.mapping.drafts import EventDraft
+from stream_persona.domain.mapping.snowplow_schemas import EventEntities
 from stream_persona.domain.mapping.snowplow_tsv import parse_line
 from stream_persona.domain.mapping.values import (
-    customer_of,
-    first_text,
-    inner,
-    name_of,
-    number,
-    numbered,
+    choose_customer,
+    convert_number,
+    convert_text,
+    convert_utc_time,
+    find_first_text,
+    find_inner,
+    number_id,
     read_items,
+    read_name,
     require_list,
     require_object,
-    text,
-    utc_time,
 )
 from stream_persona.errors import DecodeError
 
@@ -45,7 +45,7 @@ _TRANSACTION: Final[Schema] = (_SHOP, "transaction")
 _PROMOTION: Final[Schema] = (_SHOP, "promotion")
 #: The device of an app, which keeps no cookie that the collector would know it by.
 _SESSION: Final[Schema] = (_OWN, "client_session")
-#: What says of robots that they are some, in which fields. Loaders for BigQuery write ``_``.
+#: Schemas that flag robots, with their fields. Loaders for BigQuery write ``_``.
 _ROBOTS: Final[Mapping[Schema, tuple[str, ...]]] = {
     ("com.iab.snowplow", "spiders_and_robots"): ("spiderOrRobot", "spider_or_robot"),
     ("nl.basjes", "yauaa_context"): ("deviceClass", "device_class", "agentClass", "agent_class"),
@@ -57,7 +57,7 @@ _BROWSES: Final = {
 _ENGAGEMENTS: Final = {"promo_view": "view", "promo_click": "click"}
 #: Other types of the action.
 _OTHER_TYPES: Final = frozenset({"list_view", "list_click", "checkout_step", "trns_error"})
-#: Kinds of events that need no schema, besides ``struct``: what that says is a shop's own.
+#: Kinds of events without a schema, besides ``struct``, whose fields each shop defines itself.
 _OTHER_EVENTS: Final = frozenset({"page_view", "page_ping", "transaction", "ad_impression"})
 
 _NAMES: Final = {
@@ -79,120 +79,126 @@ def read_snowplow(document: object, nobody: NobodyIds, arrived_at: int | None = 
     event = parse_line(document) if isinstance(document, str) else require_object(document, "$")
     if event.get("event_id") is None and event.get("event") is None:
         raise DecodeError("invalid_field", "no enriched event of Snowplow's - at `$.event_id`")
-    described = Described(event)
+    described = EventEntities(event)
     for found in _read(event, described, nobody):
-        if isinstance(found, Draft) and _is_robot(event, described):
+        if isinstance(found, EventDraft) and _is_robot(event, described):
             yield Anomaly.ROBOT
             return
         yield found
 
 
-def _read(event: Mapping[str, Any], described: Described, nobody: NobodyIds) -> Findings:
+def _read(event: Mapping[str, Any], described: EventEntities, nobody: NobodyIds) -> Findings:
     schema, data = described.find_event(_READ)
-    is_item = name_of(event.get("event")) == "transaction_item"
+    is_item = read_name(event.get("event")) == "transaction_item"
     if schema not in _READ and not is_item:
-        is_known = name_of(event.get("event")) in _OTHER_EVENTS or _is_snowplows(event, schema)
+        is_known = read_name(event.get("event")) in _OTHER_EVENTS or _is_snowplows(event, schema)
         yield Anomaly.NOT_OF_INTEREST if is_known else Anomaly.UNKNOWN_EVENT
         return
-    head = _head(event, described, nobody)
+    head = _read_head(event, described, nobody)
     if schema == _ACTION:
         yield from _read_action(event, described, data, head)
     elif schema == _SEARCH:
-        yield Draft(BROWSE, {**head, "action": "search", "query": _query_of(data)}, "$", _NAMES)
+        yield EventDraft(
+            BROWSE, {**head, "action": "search", "query": _find_query(data)}, "$", _NAMES
+        )
     elif schema in _CARTS:
         price = "unitPrice" if "unitPrice" in data else "unit_price"
-        fields = {"action": _CARTS[schema], "product": _item(data, ("sku", "name"), price)}
-        yield Draft(BROWSE, head | fields, "$", {**_CART_NAMES, ".price": price})
+        fields = {"action": _CARTS[schema], "product": _read_item(data, ("sku", "name"), price)}
+        yield EventDraft(BROWSE, head | fields, "$", {**_CART_NAMES, ".price": price})
     else:
         yield _read_classic_item(event, head)
 
 
 def _read_action(
     event: Mapping[str, Any],
-    described: Described,
+    described: EventEntities,
     data: Mapping[str, Any],
     head: dict[str, Any],
 ) -> Findings:
-    kind = name_of(data.get("type"))
+    kind = read_name(data.get("type"))
     products = described.find_entities(_PRODUCT)
     if kind == "transaction":
         transaction = (*described.find_entities(_TRANSACTION), {})[0]
-        items = read_items(products, _product)
-        order = text(inner({"t": transaction}, "t").get("transaction_id"))
-        yield Draft(PURCHASE, {**head, "items": items, "order_id": order}, "$", _NAMES)
+        items = read_items(products, _read_product)
+        order = convert_text(find_inner({"t": transaction}, "t").get("transaction_id"))
+        yield EventDraft(PURCHASE, {**head, "items": items, "order_id": order}, "$", _NAMES)
     elif kind in _BROWSES:
-        yield from _browses({**head, "action": _BROWSES[kind]}, products)
+        yield from _read_browses({**head, "action": _BROWSES[kind]}, products)
     elif kind in _ENGAGEMENTS:
         promotion = (*described.find_entities(_PROMOTION), {})[0]
-        campaign = first_text(inner({"p": promotion}, "p"), ("name", "id"))
-        campaign = campaign or text(event.get("mkt_campaign"))
+        campaign = find_first_text(find_inner({"p": promotion}, "p"), ("name", "id"))
+        campaign = campaign or convert_text(event.get("mkt_campaign"))
         reaction = {"channel": "onsite", "action": _ENGAGEMENTS[kind], "campaign": campaign}
-        yield Draft(ENGAGEMENT, head | reaction, "$", _NAMES)
+        yield EventDraft(ENGAGEMENT, head | reaction, "$", _NAMES)
     elif kind == "refund":
         yield Anomaly.NOT_BOUGHT
     else:
         yield Anomaly.NOT_OF_INTEREST if kind in _OTHER_TYPES else Anomaly.UNKNOWN_EVENT
 
 
-def _browses(fields: dict[str, Any], products: list[Any]) -> Findings:
+def _read_browses(fields: dict[str, Any], products: list[Any]) -> Findings:
     """Read a browse of each product."""
     if not products:
-        yield Draft(BROWSE, fields, "$", _NAMES)
+        yield EventDraft(BROWSE, fields, "$", _NAMES)
     if fields["action"] == "view" and len(products) > 1:
         yield Anomaly.NOT_OF_INTEREST  # a list
         return
     event_id = fields["event_id"]
     for index, product in enumerate(require_list(products, "$.contexts.product", MAX_ITEMS)):
-        own = {**fields, "event_id": numbered(event_id, index), "product": _product(product)}
-        yield Draft(BROWSE, own, "$", _NAMES, index)
+        own = {**fields, "event_id": number_id(event_id, index), "product": _read_product(product)}
+        yield EventDraft(BROWSE, own, "$", _NAMES, index)
 
 
-def _read_classic_item(event: Mapping[str, Any], head: Mapping[str, Any]) -> Draft:
+def _read_classic_item(event: Mapping[str, Any], head: Mapping[str, Any]) -> EventDraft:
     """Read one item of a classic transaction: each is an event of its own.
 
     It names no order: of several with one order, all but the first would be taken for its edits.
     """
     item = {
-        "product_id": first_text(event, ("ti_sku", "ti_name")),
-        "category": text(event.get("ti_category")),
-        "price": number(event.get("ti_price")),
+        "product_id": find_first_text(event, ("ti_sku", "ti_name")),
+        "category": convert_text(event.get("ti_category")),
+        "price": convert_number(event.get("ti_price")),
     }
-    if (quantity := number(event.get("ti_quantity"))) is not None:
+    if (quantity := convert_number(event.get("ti_quantity"))) is not None:
         item["quantity"] = quantity
-    return Draft(PURCHASE, {**head, "items": [item]}, "$", _ITEM_NAMES)
+    return EventDraft(PURCHASE, {**head, "items": [item]}, "$", _ITEM_NAMES)
 
 
-def _head(event: Mapping[str, Any], described: Described, nobody: NobodyIds) -> dict[str, Any]:
-    session = inner({"s": (*described.find_entities(_SESSION), {})[0]}, "s")
-    device = first_text(session, ("userId", "user_id"))
+def _read_head(
+    event: Mapping[str, Any], described: EventEntities, nobody: NobodyIds
+) -> dict[str, Any]:
+    session = find_inner({"s": (*described.find_entities(_SESSION), {})[0]}, "s")
+    device = find_first_text(session, ("userId", "user_id"))
     ids = (event.get("user_id"), event.get("domain_userid"), device, event.get("network_userid"))
-    at = utc_time(event.get("derived_tstamp")) or utc_time(event.get("collector_tstamp"))
+    at = convert_utc_time(event.get("derived_tstamp")) or convert_utc_time(
+        event.get("collector_tstamp")
+    )
     return {
-        "event_id": text(event.get("event_id")),
-        "customer_id": customer_of(ids, nobody),
+        "event_id": convert_text(event.get("event_id")),
+        "customer_id": choose_customer(ids, nobody),
         "occurred_at": at,
     }
 
 
-def _product(product: Any) -> Any:
-    return _item(product, ("id", "name"), "price")
+def _read_product(product: Any) -> Any:
+    return _read_item(product, ("id", "name"), "price")
 
 
-def _item(product: Any, ids: tuple[str, ...], price: str) -> Any:
+def _read_item(product: Any, ids: tuple[str, ...], price: str) -> Any:
     if not isinstance(product, dict):
         return product
     item = {
-        "product_id": first_text(product, ids),
-        "category": text(product.get("category")),
-        "brand": text(product.get("brand")),
-        "price": number(product.get(price)),
+        "product_id": find_first_text(product, ids),
+        "category": convert_text(product.get("category")),
+        "brand": convert_text(product.get("brand")),
+        "price": convert_number(product.get(price)),
     }
-    if (quantity := number(product.get("quantity"))) is not None:
+    if (quantity := convert_number(product.get("quantity"))) is not None:
         item["quantity"] = quantity
     return item
 
 
-def _query_of(data: Mapping[str, Any]) -> Any:
+def _find_query(data: Mapping[str, Any]) -> Any:
     terms = data.get("terms")
     if isinstance(terms, list) and all(isinstance(term, str) for term in terms):
         return " ".join(terms)
@@ -210,12 +216,12 @@ def _is_snowplows(event: Mapping[str, Any], schema: Schema | None) -> bool:
     return is_own and not is_shops and event.get("event") != "struct"
 
 
-def _is_robot(event: Mapping[str, Any], described: Described) -> bool:
+def _is_robot(event: Mapping[str, Any], described: EventEntities) -> bool:
     if event.get("br_type") == "Robot":
         return True
     for schema, names in _ROBOTS.items():
         for entity in described.find_entities(schema):
-            for value in (inner({"e": entity}, "e").get(name) for name in names):
+            for value in (find_inner({"e": entity}, "e").get(name) for name in names):
                 if value is True or (isinstance(value, str) and value.startswith("Robot")):
                     return True
     return False

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from stream_persona.domain.mapping.values import inner, require_list, require_object
+from stream_persona.domain.mapping.values import find_inner, require_list, require_object
 from stream_persona.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _IGLU: Final = re.compile(r"iglu:([\w.-]+)/([\w.-]+)/[\w.-]+/1-\d+-\d+", re.ASCI
 _TOGETHER: Final = ("contexts", "derived_contexts")
 
 
-class Described:
+class EventEntities:
     """What is described of one event."""
 
     def __init__(self, event: Mapping[str, Any]) -> None:
@@ -88,7 +88,7 @@ def _open(described: Any) -> tuple[Schema | None, Mapping[str, Any]]:
         return None, {}
     schema = described.get("schema")
     found = _IGLU.fullmatch(schema) if isinstance(schema, str) else None
-    return (found[1], found[2]) if found else None, inner(described, "data")
+    return (found[1], found[2]) if found else None, find_inner(described, "data")
 
 
 def _parse(value: Any, place: str) -> Any:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from stream_persona.domain.events import KINDS, Item
 from stream_persona.domain.mapping.expressions import Expression
-from stream_persona.domain.toml_lines import find_lines, find_wrong_line, line_of
+from stream_persona.domain.toml_lines import find_line, find_lines, find_wrong_line
 from stream_persona.errors import SourcesError
 
 if TYPE_CHECKING:
@@ -100,17 +100,21 @@ class Source(BaseModel):
         text = self.kind.text
         is_name = text.isidentifier() and text not in KIND_OF
         if is_name and difflib.get_close_matches(text, KIND_OF, 1, 0.8):
-            message = f"{text!r}{_near(text, KIND_NAMES)} (a field of this name is @.{text})"
+            message = (
+                f"{text!r}{_suggest_name(text, KIND_NAMES)} (a field of this name is @.{text})"
+            )
             raise _MisplacedError(message, "kind")
         name = KIND_NAMES[KIND_OF[text]] if text in KIND_OF else ""
         fields = _FIELDS.get(name) or {each for own in _FIELDS.values() for each in own}
         for field in self.map:
             if field not in fields:
-                raise _MisplacedError(f"is no field of ours{_near(field, fields)}", "map", field)
+                raise _MisplacedError(
+                    f"is no field of ours{_suggest_name(field, fields)}", "map", field
+                )
         for field in ("items", "product"):
             for key in self.map[field].hash_keys if field in self.map else ():
                 if key not in Item.__struct_fields__:
-                    near = _near(key, Item.__struct_fields__)
+                    near = _suggest_name(key, Item.__struct_fields__)
                     raise _MisplacedError(f"{key} is no field of an item{near}", "map", field)
         if missing := [each for each in _REQUIRED.get(name, ()) if each not in self.map]:
             raise _MisplacedError(f"a {name} needs {', '.join(missing)} as well", "map")
@@ -146,7 +150,7 @@ class Sources(BaseModel):
     @model_validator(mode="after")
     def _check_topics(self) -> Self:
         for topic in self.topics:
-            ways = {(each.format, each.registry) for each in self.of_topic(topic)}
+            ways = {(each.format, each.registry) for each in self.list_for_topic(topic)}
             if len(ways) > 1:
                 message = f"the sources of topic {topic} differ in format or registry"
                 raise ValueError(message)
@@ -157,7 +161,7 @@ class Sources(BaseModel):
         """The topics, in the order of the file."""
         return tuple(self._by_topic)
 
-    def of_topic(self, topic: str) -> tuple[Source, ...]:
+    def list_for_topic(self, topic: str) -> tuple[Source, ...]:
         """Return the sources of a topic, in the order of the file."""
         return self._by_topic.get(topic, ())
 
@@ -196,26 +200,26 @@ class Sources(BaseModel):
         except ValidationError as error:
             lines = find_lines(text)
             mistakes = [
-                (line_of(lines, _path_of(item)), _sentence(item))
+                (find_line(lines, _find_path(item)), _describe_mistake(item))
                 for item in error.errors()
                 if not (item["type"] == "too_short" and item["input"])  # for others' mistakes
             ]
             raise SourcesError(source, sorted(mistakes)) from None
 
 
-def _path_of(item: ErrorDetails) -> tuple[str | int, ...]:
+def _find_path(item: ErrorDetails) -> tuple[str | int, ...]:
     """Return the tables and keys that lead to a mistake."""
     error = item.get("ctx", {}).get("error")
     return (*item["loc"], *(error.path if isinstance(error, _MisplacedError) else ()))
 
 
-def _sentence(item: ErrorDetails) -> str:
-    where = ".".join(str(part) for part in _path_of(item)) or "file"
+def _describe_mistake(item: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in _find_path(item)) or "file"
     text = item["msg"].removeprefix("Value error, ")
     own = item["loc"][-1] if item["loc"] else ""
     if item["type"] == "extra_forbidden":
         known: Any = Source.model_fields if len(item["loc"]) > 1 else Sources.model_fields
-        text = f"is not a known key{_near(str(own), known)}"
+        text = f"is not a known key{_suggest_name(str(own), known)}"
     elif own == "source" and item["type"] in {"missing", "too_short"}:
         text = "at least one [[source]] table is needed"
     elif own == "topic" and item["type"] == "string_pattern_mismatch":
@@ -223,7 +227,7 @@ def _sentence(item: ErrorDetails) -> str:
     return f"{where}: {text}"
 
 
-def _near(name: str, known: Any) -> str:
+def _suggest_name(name: str, known: Any) -> str:
     """Return which known name is meant, or all of them."""
     found = difflib.get_close_matches(name, known, 1, 0.6)
     return f"; did you mean {found[0]}?" if found else f"; expected one of {', '.join(known)}"

@@ -34,10 +34,10 @@ _EPOCH: Final = re.compile(r"(?:\d{10}|\d{13}|\d{16}|\d{19})(\.\d{1,9})?", re.AS
 _LONGEST_NUMBER: Final = 40
 
 
-def number(value: Any) -> Any:
+def convert_number(value: Any) -> Any:
     """Return a number that may be a text; None where there is none.
 
-    >>> number("12.50"), number(" "), number("ca. 12")
+    >>> convert_number("12.50"), convert_number(" "), convert_number("ca. 12")
     (12.5, None, 'ca. 12')
     """
     if isinstance(value, str):
@@ -47,10 +47,10 @@ def number(value: Any) -> Any:
     return float(value) if isinstance(value, Decimal) else value
 
 
-def text(value: Any) -> Any:
+def convert_text(value: Any) -> Any:
     """Return a text that may be a whole number; None where there is none.
 
-    >>> text(207119551), text(""), text(4711.0)
+    >>> convert_text(207119551), convert_text(""), convert_text(4711.0)
     ('207119551', None, '4711')
     """
     if isinstance(value, str):
@@ -62,26 +62,26 @@ def text(value: Any) -> Any:
     return str(value) if isinstance(value, int) else value
 
 
-def name_of(value: Any) -> str:
+def read_name(value: Any) -> str:
     """Return a name; the empty one for anything else, which may be no member of a set."""
     return value if isinstance(value, str) else ""
 
 
-def first_text(fields: Mapping[str, Any], names: Iterable[str]) -> Any:
+def find_first_text(fields: Mapping[str, Any], names: Iterable[str]) -> Any:
     """Return the text of the first of several names that has one."""
     for name in names:
-        value = text(fields.get(name))
+        value = convert_text(fields.get(name))
         if value is not None and value != "":
             return value
     return None
 
 
-def time(value: Any) -> Any:
+def convert_time(value: Any) -> Any:
     """Return a time whose number may be a text: of as many digits as a unit's have since 2001.
 
     Digits such as 20251124 are no seconds, but a date.
 
-    >>> time("1764000000"), time("1764000000.5"), time("20251124")
+    >>> convert_time("1764000000"), convert_time("1764000000.5"), convert_time("20251124")
     (1764000000, 1764000000.5, '20251124')
     """
     if isinstance(value, str):
@@ -92,20 +92,20 @@ def time(value: Any) -> Any:
     return value
 
 
-def utc_time(value: Any) -> Any:
+def convert_utc_time(value: Any) -> Any:
     """Return a time; one without an offset, as databases write it, is UTC."""
     if isinstance(value, str) and (found := _NAIVE.fullmatch(value.strip())):
         return f"{found[1]}T{found[2]}Z"
-    return time(value)
+    return convert_time(value)
 
 
-def inner(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def find_inner(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """Return the object of a name; an empty one where there is none."""
     value = fields.get(name)
     return value if isinstance(value, dict) else {}
 
 
-def inner_object(fields: Mapping[str, Any], name: str, place: str) -> Mapping[str, Any]:
+def require_inner(fields: Mapping[str, Any], name: str, place: str) -> Mapping[str, Any]:
     """Return the object of a name; an empty one where there is nothing.
 
     Raises:
@@ -115,13 +115,13 @@ def inner_object(fields: Mapping[str, Any], name: str, place: str) -> Mapping[st
     return {} if value is None else require_object(value, f"{place}.{name}")
 
 
-def customer_of(candidates: Iterable[Any], nobody: NobodyIds) -> Any:
+def choose_customer(candidates: Iterable[Any], nobody: NobodyIds) -> Any:
     """Return the first id that stands for somebody, else the first there is, else the empty one.
 
     A document without any id is one of nobody's, as one with an empty id is.
     """
     first = None
-    for candidate in map(text, candidates):
+    for candidate in map(convert_text, candidates):
         if candidate is None:
             continue
         if not isinstance(candidate, str) or candidate not in nobody:
@@ -130,12 +130,12 @@ def customer_of(candidates: Iterable[Any], nobody: NobodyIds) -> Any:
     return "" if first is None else first
 
 
-def joined_id(*parts: object) -> str:
+def join_id(*parts: object) -> str:
     """Return an id of several parts: one of its own for each other list of parts.
 
     It shows the parts, where these are short and no blank of theirs could be taken for a border.
 
-    >>> joined_id("order", 17, None), joined_id("/shop", "a b")
+    >>> join_id("order", 17, None), join_id("/shop", "a b")
     ('order 17 ', '/shop a b')
     """
     texts = ["" if part is None else str(part) for part in parts]
@@ -150,7 +150,7 @@ def digest(content: str) -> str:
     return hashlib.blake2b(content.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
-def numbered(event_id: Any, index: int) -> Any:
+def number_id(event_id: Any, index: int) -> Any:
     """Return the id of one of several events of a foreign one: of the first, its own."""
     return f"{event_id} #{index}" if index and isinstance(event_id, str) else event_id
 
@@ -169,7 +169,9 @@ def require_list(value: Any, place: str, most: int) -> list[Any]:
         DecodeError: it is none, or longer.
     """
     if not isinstance(value, list):
-        raise DecodeError("invalid_field", f"Expected `array`, got {_kind(value)} - at `{place}`")
+        raise DecodeError(
+            "invalid_field", f"Expected `array`, got {_name_type(value)} - at `{place}`"
+        )
     if len(value) > most:
         detail = f"{len(value):,} entries; at most {most:,} are read - at `{place}`"
         raise DecodeError("invalid_field", detail)
@@ -184,9 +186,9 @@ def require_object(value: Any, place: str) -> Mapping[str, Any]:
     """
     if isinstance(value, dict):
         return value
-    raise DecodeError("invalid_field", f"Expected `object`, got {_kind(value)} - at `{place}`")
+    raise DecodeError("invalid_field", f"Expected `object`, got {_name_type(value)} - at `{place}`")
 
 
-def _kind(value: object) -> str:
+def _name_type(value: object) -> str:
     kinds = {list: "array", dict: "object", type(None): "null"}
     return f"`{kinds.get(type(value), type(value).__name__)}`"

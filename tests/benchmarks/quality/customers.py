@@ -14,9 +14,9 @@ from stream_persona.domain.features import Profiles
 from stream_persona.domain.taxonomy import Policy, Taxonomy
 from stream_persona.model.calibration import fit_calibration
 from stream_persona.model.calibration_panel import Member
-from stream_persona.model.classifier import seeds
+from stream_persona.model.classifier import make_seed_sums
 from stream_persona.model.shard import PANEL
-from stream_persona.model.statistics import FOLDS, Contributions, Sums, customer_key
+from stream_persona.model.statistics import FOLDS, Contributions, Sums, hash_customer
 from stream_persona.model.weights import Weights
 
 Floats = NDArray[np.float64]
@@ -43,7 +43,7 @@ class Customers:
         return Customers(
             [self.ids[row] for row in numbers],
             [self.personas[row] for row in numbers],
-            self.profiles.rows(numbers),
+            self.profiles.select_rows(numbers),
         )
 
     def numbers(self, classes: Sequence[str]) -> Ints:
@@ -54,7 +54,7 @@ class Customers:
 def sum_contributions(customers: Customers, sign: int = 1) -> Sums:
     """Return the sums of what the customers contribute, or their negative with ``sign`` -1."""
     sums = Sums()
-    folds = [customer_key(name) % FOLDS for name in customers.ids]
+    folds = [hash_customer(name) % FOLDS for name in customers.ids]
     rows = Contributions.of(customers.profiles, folds)
     sums.add_rows(rows, customers.personas, [sign] * len(customers))
     return sums
@@ -62,10 +62,10 @@ def sum_contributions(customers: Customers, sign: int = 1) -> Sums:
 
 def choose_panel(customers: Customers, size: int = PANEL) -> list[Member]:
     """Return the customers of the lowest hashes: those on whom the calibration is measured."""
-    keys = [customer_key(name) for name in customers.ids]
+    keys = [hash_customer(name) for name in customers.ids]
     lowest = sorted(range(len(keys)), key=keys.__getitem__)[:size]
     return [
-        Member(keys[i], keys[i] % FOLDS, customers.personas[i], customers.profiles.row(i))
+        Member(keys[i], keys[i] % FOLDS, customers.personas[i], customers.profiles.select_row(i))
         for i in lowest
     ]
 
@@ -77,7 +77,7 @@ def fit_weights(customers: Customers, taxonomy: Taxonomy, panel: int = PANEL) ->
 
 def calibrate(sums: Sums, panel: Sequence[Member], taxonomy: Taxonomy) -> Weights:
     """Derive the weights of these sums, calibrated on a panel."""
-    names, policy, prior = taxonomy.names, taxonomy.policy, seeds(taxonomy)
+    names, policy, prior = taxonomy.names, taxonomy.policy, make_seed_sums(taxonomy)
     stacked = sums.stack(names)
     calibration = fit_calibration(
         panel,
@@ -87,7 +87,7 @@ def calibrate(sums: Sums, panel: Sequence[Member], taxonomy: Taxonomy) -> Weight
         precision=policy.target_precision,
         coverage=policy.candidate_coverage,
     )
-    return calibration.weights(stacked, names, prior)
+    return calibration.derive_weights(stacked, names, prior)
 
 
 def predict_prior(weights: Weights, rows: int) -> Floats:

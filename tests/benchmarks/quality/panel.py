@@ -20,7 +20,7 @@ from stream_persona.domain.record import Record
 from stream_persona.model import shard
 from stream_persona.model.calibration_panel import Member, concatenate
 from stream_persona.model.classifier import PersonaClassifier
-from stream_persona.model.statistics import customer_key
+from stream_persona.model.statistics import hash_customer
 from tests.benchmarks.quality import study
 from tests.benchmarks.quality.customers import Customers, calibrate, sum_contributions
 from tests.benchmarks.tasks import TAXONOMY
@@ -67,7 +67,7 @@ def choose(personas: Mapping[str, str], records: Mapping[str, Record], size: int
     """Return so many labelled records, some of them again under other keys."""
     names = enumerate(cycle(sorted(records)))
     return [
-        (customer_key(f"{name}/{number}"), personas[name], Record(counts=records[name].counts))
+        (hash_customer(f"{name}/{number}"), personas[name], Record(counts=records[name].counts))
         for number, name in islice(names, size)
     ]
 
@@ -75,7 +75,7 @@ def choose(personas: Mapping[str, str], records: Mapping[str, Record], size: int
 def measure_cost(known: Known) -> dict[str, float]:
     """Return what a panel of these members costs."""
     parts, empty = [known[part::PARTITIONS] for part in range(PARTITIONS)], PersonaClassifier()
-    pack = partial(pack_all, parts, empty.canonical())
+    pack = partial(pack_all, parts, empty.encode_canonically())
     blobs, packing = timed(pack)
     shards, unpacking = timed(partial(unpack_all, blobs))
     panel = [member for one in shards for member in one.panel.values()]
@@ -97,11 +97,11 @@ def measure_cost(known: Known) -> dict[str, float]:
 
 
 def pack_all(parts: Sequence[Known], sums: bytes) -> list[bytes]:
-    return [shard.pack(sums, part, TAXONOMY)[0] for part in parts]
+    return [shard.encode_shard(sums, part, TAXONOMY)[0] for part in parts]
 
 
 def unpack_all(blobs: Sequence[bytes]) -> list[shard.Shard]:
-    return [shard.unpack(blob, TAXONOMY) for blob in blobs]
+    return [shard.decode_shard(blob, TAXONOMY) for blob in blobs]
 
 
 def as_customers(panel: Sequence[Member]) -> Customers:

@@ -18,7 +18,7 @@ from stream_persona.domain.events import PURCHASE, Purchase
 from stream_persona.domain.features import Profiles, compute_profiles
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.calibration_panel import concatenate
-from stream_persona.model.statistics import customer_key
+from stream_persona.model.statistics import hash_customer
 from stream_persona.model.weights import Weights
 from stream_persona.pipeline import process
 from stream_persona.pipeline.types import Delivery
@@ -45,7 +45,7 @@ Job = tuple[Customers, int, str, dict[int, Profiles]]
 
 def choose_account() -> str:
     """Choose an account's id of a hash so low that it is in the panel of any shop."""
-    return min((f"ACCOUNT-{number}" for number in range(_CANDIDATES)), key=customer_key)
+    return min((f"ACCOUNT-{number}" for number in range(_CANDIDATES)), key=hash_customer)
 
 
 def make_account(baskets: Sequence[Purchase], lines: int, name: str) -> Profiles:
@@ -87,7 +87,9 @@ def compare(before: Weights, after: Weights, test: Customers) -> dict[str, float
     Thresholds above 1, which no confidence reaches, count as 1.
     """
     labels = test.numbers(TAXONOMY.names)
-    losses = [log_loss(each.probabilities(test.profiles), labels) for each in (before, after)]
+    losses = [
+        log_loss(each.predict_probabilities(test.profiles), labels) for each in (before, after)
+    ]
     personas = [np.minimum(naming_thresholds(each), 1.0) for each in (before, after)]
     common = [
         min(UNMEASURED if each.threshold is None else each.threshold, 1.0)

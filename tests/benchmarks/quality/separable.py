@@ -90,7 +90,7 @@ def judge(job: tuple[Shop, int, int]) -> Found:
     weights = fit_weights(known, shop.taxonomy)
     fresh = rng.choice(len(shop.shares), NEW, p=shop.shares)
     bought = draw_categories(shop, fresh, rng)
-    p = weights.probabilities(fold_shoppers(shop, fresh, bought, rng, "N").profiles)
+    p = weights.predict_probabilities(fold_shoppers(shop, fresh, bought, rng, "N").profiles)
     posterior = np.zeros_like(p)
     posterior[:, : len(shop.shares)] = shop.posterior(bought)
     return compare(p, predict_prior(weights, NEW), posterior, named(weights, p))

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from stream_persona.demo import journey
-from stream_persona.demo.study import split
+from stream_persona.demo.study import draw_groups
 from stream_persona.domain.events import Purchase
 from stream_persona.domain.features import compute_profiles
 from stream_persona.domain.record import Record
@@ -97,7 +97,7 @@ def fold() -> tuple[dict[str, str], dict[str, Record], Baskets]:
     personas = {**year.study.assigned, **year.study.held_back}
     tokenizer, records = Tokenizer(TAXONOMY), dict[str, Record]()
     batch: list[Delivery] = []
-    for offset, (kind, event) in enumerate(year.events()):
+    for offset, (kind, event) in enumerate(year.generate_events()):
         if event.customer_id not in personas:
             continue
         batch.append(Delivery.of(event, kind, 0, offset))
@@ -120,7 +120,7 @@ def as_customers(personas: Mapping[str, str], records: Mapping[str, Record]) -> 
 def divide(customers: Customers, seed: int) -> tuple[list[int], list[int]]:
     """Return the rows of the assigned and of the held-back, as the demo's study splits them."""
     personas = dict(zip(customers.ids, customers.personas, strict=True))
-    assigned = split(personas, seed, ASSIGNED_SHARE).assigned
+    assigned = draw_groups(personas, seed, ASSIGNED_SHARE).assigned
     rows: tuple[list[int], list[int]] = ([], [])
     for row, name in enumerate(customers.ids):
         rows[name not in assigned].append(row)
@@ -132,7 +132,7 @@ def judge(job: tuple[Customers, int], panel: int = PANEL) -> Trial:
     customers, seed = job
     train, test = (customers.rows(rows) for rows in divide(customers, seed))
     weights = fit_weights(train, TAXONOMY, panel)
-    p, labels = weights.probabilities(test.profiles), test.numbers(TAXONOMY.names)
+    p, labels = weights.predict_probabilities(test.profiles), test.numbers(TAXONOMY.names)
     chosen, is_named = p.argmax(axis=1), named(weights, p)
     personas = len(TAXONOMY.names)
     return Trial(
@@ -209,11 +209,13 @@ def find_inexact(customers: Customers) -> list[str]:
     """List the ways of learning whose sums or predictions differ from the plain one's by a bit."""
     train, test = (customers.rows(rows) for rows in divide(customers, 1))
     plain, panel = sum_contributions(train), choose_panel(train)
-    expected = calibrate(plain, panel, TAXONOMY).probabilities(test.profiles)
+    expected = calibrate(plain, panel, TAXONOMY).predict_probabilities(test.profiles)
     found = []
     for way, sums in learn_otherwise(train, test).items():
-        p = calibrate(sums, panel[::-1], TAXONOMY).probabilities(test.profiles)
-        if sums.canonical() != plain.canonical() or not np.array_equal(p, expected):
+        p = calibrate(sums, panel[::-1], TAXONOMY).predict_probabilities(test.profiles)
+        if sums.encode_canonically() != plain.encode_canonically() or not np.array_equal(
+            p, expected
+        ):
             found.append(way)
     return found
 

@@ -9,15 +9,15 @@ from stream_persona.client.ranking import Affinities
 from stream_persona.demo import journey
 from stream_persona.demo.study import MIDYEAR, Study
 from stream_persona.domain.carried_names import MOST_NAMES, CarriedNames, merge
-from stream_persona.domain.events import PURCHASE, Item, Purchase, event_time
-from stream_persona.domain.events import milliseconds as epoch_ms
+from stream_persona.domain.events import PURCHASE, Item, Purchase, get_event_time
+from stream_persona.domain.events import to_milliseconds as epoch_ms
 from stream_persona.domain.features import compute_profiles
 from stream_persona.domain.record import Record
 from stream_persona.domain.tastes import encode_all_tastes
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.calibration_panel import Member
 from stream_persona.model.classifier import PersonaClassifier
-from stream_persona.model.explain import affinities, common_tastes
+from stream_persona.model.explain import affinities, list_common_tastes
 from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.shard import PANEL
 from stream_persona.model.statistics import Contributions
@@ -51,7 +51,7 @@ def households(names: Tokenizer) -> tuple[list[Household], dict[str, Product]]:
     lines, products = tasks.tables("transactions", "products")
     personas = tasks.spend_personas(lines, products)
     year = journey.build(Study({}, {}), lines, products, [], tasks._YEAR)
-    events = [event for _, event in year.events() if event.customer_id in personas]
+    events = [event for _, event in year.generate_events() if event.customer_id in personas]
     middle, offset = epoch_ms(MIDYEAR), 0
     known = {name: Household(name, persona, Record()) for name, persona in personas.items()}
     catalogue: dict[str, Product] = {}
@@ -60,7 +60,7 @@ def households(names: Tokenizer) -> tuple[list[Household], dict[str, Product]]:
         catalogue |= {item.product_id: describe(item) for item in event.items}
         basket = tuple(dict.fromkeys(item.product_id for item in event.items))
         own = known[event.customer_id]
-        if event_time(event) < middle:
+        if get_event_time(event) < middle:
             early.append(Delivery.of(event, PURCHASE, 0, offset))
             own.bought.append(basket)
             offset += 1
@@ -102,7 +102,7 @@ def learn(training: Sequence[Household], held: Sequence[Household], names: Token
     parts = Contributions.of(seen, [fold for _, fold in keyed])
     sums.add_rows(parts, [own.persona for own in training], [1] * len(training))
     lowest = sorted(range(len(training)), key=lambda i: keyed[i][0])[:PANEL]
-    panel = [Member(*keyed[i], training[i].persona, seen.row(i)) for i in lowest]
+    panel = [Member(*keyed[i], training[i].persona, seen.select_row(i)) for i in lowest]
     limit_blas_threads()
     learned = ModelFitter(TAXONOMY)
     learned.update(sums, panel, calibrate=True)
@@ -117,9 +117,9 @@ def learn(training: Sequence[Household], held: Sequence[Household], names: Token
                 current.persona,
                 dict(zip(record.published.personas, shares, strict=True)),
             )
-    common = common_tastes(learned.weights, TAXONOMY, names.names)
+    common = list_common_tastes(learned.weights, TAXONOMY, names.names)
     return Model(
-        Affinities(affinities(learned.weights, names.names.key)),
+        Affinities(affinities(learned.weights, names.names.join_names)),
         CommonShares(common, TAXONOMY.version),
         encode_all_tastes({own.name: own.record.counts for own in held}, TAXONOMY),
         predicted,

@@ -21,7 +21,7 @@ from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.estimator import derive
 from stream_persona.model.explain import affinities
-from stream_persona.model.lifts import log_lifts
+from stream_persona.model.lifts import shrink_log_lifts
 from stream_persona.model.statistics import Contributions
 from stream_persona.model.weights import Weights
 from tests.benchmarks.rank import households as real
@@ -60,7 +60,7 @@ class Counted:
             model = real.learn(training, held, self.names)
         rankings: dict[str, Scoring] = {}
         for name, weights in kinds_of_lifts(training, self.taxonomy):
-            lifts = Affinities(affinities(weights, self.names.names.key))
+            lifts = Affinities(affinities(weights, self.names.names.join_names))
             rankings[self.title + name] = Factors(lifts).move
         return model, rankings
 
@@ -85,7 +85,7 @@ def kinds_of_lifts(
     events = np.repeat(stacked.events.sum(axis=0)[:, None] / SCALE, moments.shape[2], axis=1)
     yield "weights", replace(weights, lifts_w=weights.shares_w)
     for prior in PRIORS:
-        logs = np.rint(log_lifts(events, moments, prior=prior).T * SCALE)
+        logs = np.rint(shrink_log_lifts(events, moments, prior=prior).T * SCALE)
         yield f"lifts K {prior:g}", replace(weights, lifts_w=logs)
 
 

@@ -66,7 +66,7 @@ def prepared(options: argparse.Namespace) -> list[Sent]:
 
 async def send(messages: list[Sent], rate: float, settings: Settings) -> dict[str, float]:
     """When each probe was due, by customer, in seconds of the monotonic clock."""
-    homes = [partitioner.home_partition(name, settings.partitions) for _, name, _ in messages]
+    homes = [partitioner.find_home_partition(name, settings.partitions) for _, name, _ in messages]
     due = dict[str, float]()
     async with AIOKafkaProducer(bootstrap_servers=settings.brokers, acks="all") as to:
         began, sent = time.monotonic(), 0

@@ -32,10 +32,12 @@ def measure(meter: Meter) -> None:
 
 def model_bytes(worker: Worker) -> int:
     """What the sums of all owned partitions take uncompressed."""
-    return sum(len(owned.shard.sums.canonical()) for owned in worker.partitions.held.values())
+    return sum(
+        len(owned.shard.sums.encode_canonically()) for owned in worker.partitions.held.values()
+    )
 
 
 if __name__ == "__main__":
     settings = load_settings()
     measure(Meter.of_arguments())
-    services.worker(settings, taxonomy.load(settings.taxonomy))
+    services.run_worker(settings, taxonomy.load(settings.taxonomy))

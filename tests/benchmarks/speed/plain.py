@@ -16,7 +16,7 @@ from stream_persona.domain.record_codec import decode_records, encode_records
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.fitting import ModelFitter
-from stream_persona.model.shard import Shard, members, merge_shards, panel_share
+from stream_persona.model.shard import Shard, compute_panel_share, make_members, merge_shards
 from stream_persona.pipeline import process
 from stream_persona.pipeline.messages import encode_public_record
 from stream_persona.pipeline.process import Delivery, Outcome
@@ -117,10 +117,10 @@ class Plain:
             self._next_calibration = ended + (ended - began) / CALIBRATE_DUTY_CYCLE
 
     def _share(self) -> Shard:
-        lowest = heapq.nsmallest(panel_share(1), self.labels, key=self.labels.__getitem__)
+        lowest = heapq.nsmallest(compute_panel_share(1), self.labels, key=self.labels.__getitem__)
         known = [
-            (self.labels[n], self.labelled[n].active_label() or "", self.labelled[n])
+            (self.labels[n], self.labelled[n].find_active_label() or "", self.labelled[n])
             for n in lowest
         ]
-        self.part.panel = members(known, self.taxonomy, self.part.panel)
+        self.part.panel = make_members(known, self.taxonomy, self.part.panel)
         return self.part

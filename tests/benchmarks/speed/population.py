@@ -17,8 +17,8 @@ from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.kafka import partitioner
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.fitting import ModelFitter
-from stream_persona.model.shard import members
-from stream_persona.model.statistics import customer_key
+from stream_persona.model.shard import make_members
+from stream_persona.model.statistics import hash_customer
 from stream_persona.model.weights import Weights
 from stream_persona.pipeline import process, training
 from stream_persona.pipeline.messages import encode_public_record
@@ -77,8 +77,9 @@ def weights_of(job: Job) -> Weights:
     sums = PersonaClassifier()
     for _ in range(REPEATED):
         sums.add_all([(update.part, update.persona, 1) for update in model_updates])
-    panel = members(
-        [(customer_key(n), r.active_label() or "", r) for n, r in records.items()], job.taxonomy
+    panel = make_members(
+        [(hash_customer(n), r.find_active_label() or "", r) for n, r in records.items()],
+        job.taxonomy,
     )
     limit_blas_threads()
     learned = ModelFitter(job.taxonomy)
@@ -103,7 +104,7 @@ def fill(redis: Redis, names: Sequence[str], job: Job, partitions: int, *, label
             if stored.record.published is not None:
                 values[f"persona:{name}"] = encode_public_record(name, stored.record.published)
             if labelled:
-                home = f"persona-labelled:{partitioner.home_partition(name, partitions)}"
+                home = f"persona-labelled:{partitioner.find_home_partition(name, partitions)}"
                 homes.setdefault(home, []).append(name)
         redis.mset(values)
         for home, own in homes.items():

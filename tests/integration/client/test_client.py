@@ -21,7 +21,7 @@ from stream_persona.client import (
 )
 from stream_persona.domain.common_tastes import CommonShare, encode_common
 from stream_persona.domain.record import PublishedPosterior
-from stream_persona.domain.taste_bytes import encode_tastes, level_of
+from stream_persona.domain.taste_bytes import encode_tastes, find_level
 from stream_persona.pipeline.messages import encode_public_record
 from stream_persona.settings import Settings
 from tests.support.clients import ITEMS, PERSONAS, Client, client_on, published
@@ -78,7 +78,7 @@ async def test_several_shoppers_are_looked_up_as_one_by_one(client: Client) -> N
 async def test_own_tastes_are_read_beside_the_persona(
     client: Client, place: Settings, redis: Redis
 ) -> None:
-    tastes = encode_tastes("torn", "0" * 12, 20.0, b"\0\7", bytes([level_of(2_000)]))
+    tastes = encode_tastes("torn", "0" * 12, 20.0, b"\0\7", bytes([find_level(2_000)]))
     await redis.set(f"{place.prefix}persona-tastes:torn", tastes)
     common = encode_common({"category:games": CommonShare(7, 0.1)}, "0" * 12)
     await redis.hset(f"{place.prefix}persona-common-tastes", mapping=common)

@@ -14,7 +14,7 @@ from stream_persona.domain.events import (
     BROWSE,
     ENGAGEMENT,
     PURCHASE,
-    event_time,
+    get_event_time,
 )
 from stream_persona.settings import Settings
 from tests.support.collecting import ITEM, VIEWED, WRITE_KEY, basic, counted, read
@@ -82,7 +82,7 @@ async def test_the_time_of_a_call_is_corrected_by_how_wrong_its_senders_clock_is
     assert (await client.post("/v1/t", json={**VIEWED, "userId": "c3"})).status_code == 200
     history = {"batch": [{**VIEWED, "timestamp": slow["timestamp"], "userId": "c4"}], **sent_at}
     assert (await client.post("/v1/import", json=history)).status_code == 200
-    times = {each.customer_id: event_time(each) for each in await read(declared_topics, BROWSE)}
+    times = {each.customer_id: get_event_time(each) for each in await read(declared_topics, BROWSE)}
     assert 0 <= times["c1"] - (now - 7_000) < 5_000
     assert 0 <= times["c2"] - (now - 7_000) < 5_000
     assert 0 <= times["c3"] - now < 5_000

@@ -16,7 +16,7 @@ from stream_persona.domain.events import (
     Browse,
     Engagement,
     Purchase,
-    event_time,
+    get_event_time,
 )
 from stream_persona.settings import Settings
 from tests.support.collecting import BOUGHT, ITEM, LOOKED, REACTED, counted, read
@@ -37,7 +37,7 @@ async def test_events_are_on_the_topics_of_their_kinds_when_they_are_answered(
     assert isinstance(reacted, Engagement)
     assert (bought.order_id, looked.action, reacted.channel) == ("o1", "view", "email")
     for event in (bought, looked, reacted):
-        assert before <= event_time(event) <= time.time_ns() // 1_000_000
+        assert before <= get_event_time(event) <= time.time_ns() // 1_000_000
     assert await counted(client) == {"accepted": 3}
 
 

@@ -11,7 +11,7 @@ from aiokafka.admin import RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from stream_persona.domain.events import Browse, Item
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.settings import Settings
 from tests.chaos.machines import Broker
 from tests.support.constants import RECENT as NOW
@@ -98,7 +98,7 @@ async def test_a_reroute_that_its_topic_does_not_take_is_not_skipped(
 ) -> None:
     await limit(shop.settings, shop.settings.topic_reroutes, 600)
     worker = await shop.worker()
-    elsewhere = (home_partition("c1", shop.settings.partitions) + 1) % shop.settings.partitions
+    elsewhere = (find_home_partition("c1", shop.settings.partitions) + 1) % shop.settings.partitions
     item = Item("p1", "books", brand="b" * 700)
     await shop.shop.produce(Browse("big", "c1", NOW, "view", item), partition=elsewhere)
     await worker.ends(

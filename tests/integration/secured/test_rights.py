@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from stream_persona.domain.events import Item, Purchase, encode
 from stream_persona.errors import TopologyError
-from stream_persona.kafka.commands import new_deletion, send_once
+from stream_persona.kafka.commands import make_deletion, send_once
 from stream_persona.kafka.publisher import KafkaPublisher
 from stream_persona.kafka.range_reader import RangeReader
 from stream_persona.settings import Settings
@@ -69,7 +69,7 @@ async def _still_owns() -> bool:
 async def test_a_command_without_its_right_is_not_taken_for_done(place: Place) -> None:
     settings = place.as_process("watch")
     await declare(place)
-    command = new_deletion("C-1", at=NOW)
+    command = make_deletion("C-1", at=NOW)
     with pytest.raises(TopologyError, match=f"Write on topic {settings.topic_deletions}"):
         await send_once(settings, command)
 
@@ -84,7 +84,7 @@ async def test_a_reader_without_its_right_reads_nothing_in_silence(place: Place)
 
 async def _read(settings: Settings, tp: TopicPartition) -> None:
     async with RangeReader(settings, patience=5) as reader:
-        held = (await reader.bounds([tp]))[tp]
+        held = (await reader.load_bounds([tp]))[tp]
         reader.begin({tp: range(held.start, held.stop + 1)})
         assert [batch async for batch in reader.read()] == []
 

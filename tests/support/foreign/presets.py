@@ -44,7 +44,7 @@ class Way(NamedTuple):
 
 def preset(name: str) -> tuple[Source, ...]:
     """The only source of a topic."""
-    return Sources.parse(f'[[source]]\ntopic = "t"\npreset = "{name}"\n').of_topic("t")
+    return Sources.parse(f'[[source]]\ntopic = "t"\npreset = "{name}"\n').list_for_topic("t")
 
 
 def captured(name: str) -> list[Any]:
@@ -132,7 +132,7 @@ def ways() -> dict[str, Way]:
     rows, ga4 = ga4_events.rows(), own_events(ga4_events.WITHOUT)
     lines, snowplow = captured("snowplow-tsv"), own_events(snowplow_events.WITHOUT)
     orders = own_events(shopify_webhooks.WITHOUT, categories=False)
-    custom = Sources.parse(SHOP_SOURCE).of_topic("t")
+    custom = Sources.parse(SHOP_SOURCE).list_for_topic("t")
     return found | {
         "rudderstack": rudder,
         "segment, a call each": Way(preset("segment"), segment, own_events()),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from stream_persona.api import activity
-from stream_persona.api.activity import answer, summarize
+from stream_persona.api.activity import answer_activity, summarize
 from stream_persona.api.customer_log import CustomerMessages
 from stream_persona.domain.events import (
     Browse,
@@ -53,7 +53,9 @@ def ask(
     """The answer for the one customer of these events; the log holds ``found``, else all."""
     record = record or record_of(*happened, taxonomy=taxonomy)
     events = fetch(*happened) if found is None else found
-    return answer("c", record, CustomerMessages(tuple(events), (), complete), SETTINGS, taxonomy)
+    return answer_activity(
+        "c", record, CustomerMessages(tuple(events), (), complete), SETTINGS, taxonomy
+    )
 
 
 def ids(answered: dict[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from stream_persona.api import bounds
 from stream_persona.api.bounds import Bounds
 from stream_persona.api.connections import BoundedProtocol, Connections
 from stream_persona.api.metrics import ApiMetrics
-from stream_persona.worker.metrics import numbers_by_label
+from stream_persona.worker.metrics import read_by_label
 from tests.support.servers import eventually
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -72,7 +72,7 @@ class Site:
 
     def dropped(self) -> dict[str, int]:
         """How many were closed, by their reason."""
-        return {why: n for why, n in numbers_by_label(self.metrics.dropped).items() if n}
+        return {why: n for why, n in read_by_label(self.metrics.dropped).items() if n}
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from stream_persona.api.counterfactuals import (
     FEATURES,
     TIMES,
     Counterfactual,
-    answer,
+    answer_counterfactuals,
     find_counterfactuals,
 )
 from stream_persona.domain import taxonomy as taxonomies
@@ -28,11 +28,11 @@ from stream_persona.domain.record import MILLION, Record
 from stream_persona.domain.taxonomy import FIELDS, Taxonomy
 from stream_persona.domain.token_names import TokenNames
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.model.classifier import PersonaClassifier, seeds
+from stream_persona.model.classifier import PersonaClassifier, make_seed_sums
 from stream_persona.model.estimator import derive
 from stream_persona.model.river_model import fit
 from stream_persona.model.weights import Weights
-from stream_persona.pipeline.decision import millionths
+from stream_persona.pipeline.decision import to_millionths
 from stream_persona.pipeline.process import Outcome
 from tests.support.constants import DAY, HOUR, NOW
 from tests.support.events import assignment, browse, deliver, labelled_shoppers, purchase, shop
@@ -100,12 +100,12 @@ def after(
     first = max(record.positions.values(), default=0)
     outcome = process_batch(deliver(*events, first=first), taxonomy, {"c": record}, weights)
     seen = compute_profiles([outcome.records["c"].counts], taxonomy.features)
-    return outcome, tuple(weights.probabilities(seen)[0].tolist())
+    return outcome, tuple(weights.predict_probabilities(seen)[0].tolist())
 
 
 def published_share(posterior: Sequence[float]) -> float:
     """The likeliest persona's probability as it is published."""
-    return max(millionths(np.array([posterior]))[0]) / MILLION
+    return max(to_millionths(np.array([posterior]))[0]) / MILLION
 
 
 # --- the law ---
@@ -148,8 +148,8 @@ def test_the_answer_holds_the_likeliest_persona_and_each_other_one_once() -> Non
     record = record_of(
         *[purchase(f"e{n}", NOW, categories=["gamer"]) for n in range(3)], taxonomy=SHOP
     )
-    answered = answer("c", record, learned(), SHOP, names().tokens)
-    posterior = learned().probabilities(compute_profiles([record.counts], SHOP.features))[0]
+    answered = answer_counterfactuals("c", record, learned(), SHOP, names().tokens)
+    posterior = learned().predict_probabilities(compute_profiles([record.counts], SHOP.features))[0]
     assert (answered["customer_id"], answered["persona"]) == ("c", "gamer")
     assert answered["probability"] == published_share(posterior.tolist())
     reached = [case["persona"] for case in answered["flips"]]
@@ -223,7 +223,7 @@ def test_tokens_without_names_are_not_tried_but_for_seeds() -> None:
     assert (
         find_counterfactuals(record_of(*some_shopper(1), taxonomy=SHOP), learned(), SHOP, {}) == []
     )
-    weights = derive(PersonaClassifier(), GENERIC.names, seeds(GENERIC))
+    weights = derive(PersonaClassifier(), GENERIC.names, make_seed_sums(GENERIC))
     answered = find_counterfactuals(
         record_of(purchase("e1"), taxonomy=GENERIC), weights, GENERIC, {}
     )
@@ -276,7 +276,7 @@ def test_a_name_of_which_only_the_beginning_is_known_is_not_tried() -> None:
 def test_a_model_whose_tokens_have_no_weights_has_no_counterfactuals() -> None:
     foreign = fit("river.naive_bayes:MultinomialNB", (), SHOP.names)
     record = record_of(*some_shopper(1), taxonomy=SHOP)
-    assert answer("c", record, foreign, SHOP, names().tokens)["flips"] == []
+    assert answer_counterfactuals("c", record, foreign, SHOP, names().tokens)["flips"] == []
 
 
 def test_a_search_adds_no_names() -> None:

@@ -16,8 +16,8 @@ from stream_persona.api.dependencies import Dependencies
 from stream_persona.api.model_reader import ModelReader
 from stream_persona.api.rank import Ranker
 from stream_persona.api.routes import commands, customers, queries
-from stream_persona.domain.events import Assignment, Deletion, event_time
-from stream_persona.kafka.commands import new_assignment, new_deletion
+from stream_persona.domain.events import Assignment, Deletion, get_event_time
+from stream_persona.kafka.commands import make_assignment, make_deletion
 from stream_persona.settings import Settings
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.redis import RedisTables
@@ -42,12 +42,12 @@ class RecordingCommands:
         self.sent: list[Assignment | Deletion] = []
 
     async def assign(self, customer_id: str, *given: Any) -> Assignment:
-        command = new_assignment(SHOP, customer_id, *given, at=NOW)
+        command = make_assignment(SHOP, customer_id, *given, at=NOW)
         self.sent.append(command)
         return command
 
     async def delete(self, customer_id: str) -> Deletion:
-        command = new_deletion(customer_id, at=NOW)
+        command = make_deletion(customer_id, at=NOW)
         self.sent.append(command)
         return command
 
@@ -81,9 +81,9 @@ class Api:
             commands=cast("Any", self.commands), ranker=Ranker(settings, SHOP, tables, reader),
         )  # fmt: skip
         app = FastAPI()
-        problems.install(app)
+        problems.install_handlers(app)
         for routes in (queries, customers, commands):
-            app.include_router(routes.router(built))
+            app.include_router(routes.build_router(built))
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api")
 
 
@@ -220,7 +220,7 @@ async def test_an_assignment_may_end_at_a_time_of_any_unit(
     (sent,) = api.commands.sent
     assert isinstance(sent, Assignment)
     assert sent.expires_at is not None
-    assert event_time(Deletion("r", "c", sent.expires_at)) == expected
+    assert get_event_time(Deletion("r", "c", sent.expires_at)) == expected
 
 
 @pytest.mark.parametrize(

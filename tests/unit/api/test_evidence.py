@@ -15,7 +15,7 @@ from stream_persona.api.predict import (
     CustomerWithEvidence,
     PersonaQuery,
     Subject,
-    answer,
+    answer_prediction,
     describe_customer,
     describe_hypothetical,
     parse_subject,
@@ -25,7 +25,7 @@ from stream_persona.domain.events import Event, Item, Purchase
 from stream_persona.domain.features import Counts, compute_profiles
 from stream_persona.domain.record import Record
 from stream_persona.errors import InputError
-from stream_persona.model.classifier import PersonaClassifier, seeds
+from stream_persona.model.classifier import PersonaClassifier, make_seed_sums
 from stream_persona.model.estimator import derive
 from stream_persona.store.memory import MemoryTables
 from tests.support.constants import DAY, NOW
@@ -35,7 +35,7 @@ from tests.support.workers import worker_settings
 
 #: An item that is bought is one event of just these features, with the weight of evidence.
 SHOP = shop(features={"fields": ["category", "brand", "price"], "half_life_days": 3})
-WEIGHTS = derive(PersonaClassifier(), SHOP.names, seeds(SHOP))
+WEIGHTS = derive(PersonaClassifier(), SHOP.names, make_seed_sums(SHOP))
 CATEGORIES = ["baby/diapers", "Baby > Toys", "pets", "food"]
 BRANDS = ["tiny", "ACME"]
 
@@ -54,7 +54,7 @@ def supposed(
 def hits(about: Subject) -> list[dict[str, Any]]:
     select = ["$p", "$why", "persona"]
     query = PersonaQuery.model_validate({"where": {"customer_id": "any"}, "select": select})
-    found: list[dict[str, Any]] = answer(query, about, WEIGHTS)["hits"]
+    found: list[dict[str, Any]] = answer_prediction(query, about, WEIGHTS)["hits"]
     return found
 
 
@@ -90,7 +90,7 @@ def test_the_evidence_of_an_unknown_customer_or_nobody_is_all_there_is(
     alone, asked = describe_hypothetical(features, SHOP), supposed(features)
     assert isinstance(asked, CustomerWithEvidence)
     counts = asked.evidence.fold_into(Counts.empty(), NOW + 17, SHOP.features)
-    unknown = describe_customer(counts, SHOP, asked.evidence.name_with(str))
+    unknown = describe_customer(counts, SHOP, asked.evidence.combine_names(str))
     nobody = supposed(features, customer=" Guest")
     assert isinstance(nobody, Subject)
     assert hits(unknown) == hits(nobody) == hits(alone)

@@ -13,7 +13,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from stream_persona.api import create_api
-from stream_persona.api.collector.receipts import Outcome
+from stream_persona.api.collector.receipts import CollectOutcome
 from stream_persona.api.metrics import METHODS, STATUSES, ApiMetrics
 from stream_persona.demo.embedded import find_free_port
 from stream_persona.domain import taxonomy as taxonomies
@@ -105,7 +105,7 @@ async def test_no_request_can_add_a_series_outside_the_closed_lists(
     assert values_of(metrics, "status") <= {str(each) for each in STATUSES}
     labels = {name for _, labels in series(metrics) for name, _ in labels}
     assert labels <= {"method", "route", "status", "le", "part", "reason", "outcome"}
-    assert values_of(metrics, "outcome") <= {each.value for each in Outcome}
+    assert values_of(metrics, "outcome") <= {each.value for each in CollectOutcome}
 
 
 async def test_an_answer_of_a_status_that_is_not_listed_is_counted_by_its_class() -> None:

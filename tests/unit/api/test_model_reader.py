@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stream_persona.api.model_reader import ModelReader
-from stream_persona.domain.slots import slot_of
+from stream_persona.domain.slots import hash_to_slot
 from stream_persona.domain.token_names import SHOWN_FROM, Listing, ShownName
 from stream_persona.errors import UnavailableError
 from stream_persona.store import shards
@@ -17,7 +17,7 @@ from tests.support.processing import model_of
 from tests.support.workers import worker_settings
 
 SHOP = shop()
-GAMER = slot_of("category:gamer", fine=False)
+GAMER = hash_to_slot("category:gamer", fine=False)
 AWAY = UnavailableError("Redis was not usable for 2 s")
 
 
@@ -36,7 +36,7 @@ async def publish(tables: MemoryTables, customers: int) -> None:
 
 
 async def list_names(tables: MemoryTables, *tokens: str) -> None:
-    names = [ShownName(slot_of(t, fine=False), t, t, SHOWN_FROM) for t in tokens]
+    names = [ShownName(hash_to_slot(t, fine=False), t, t, SHOWN_FROM) for t in tokens]
     await tables.save_listing(encode_listing(Listing(tuple(names))))
 
 
@@ -60,14 +60,14 @@ async def test_weights_are_derived_from_shards_that_were_read_before_redis_went_
 async def test_a_name_is_shown_as_long_as_it_is_listed() -> None:
     tables, clock = MemoryTables(), Clock()
     reader = await reader_of(tables, clock)
-    assert reader.names.name(GAMER) == f"slot:{GAMER}"
+    assert reader.names.name_slot(GAMER) == f"slot:{GAMER}"
     await list_names(tables, "category:gamer")
     await reader.refresh()
-    assert reader.names.name(GAMER) == "category:gamer"
+    assert reader.names.name_slot(GAMER) == "category:gamer"
     await list_names(tables)
     clock.now += 60
     await reader.load_names()
-    assert reader.names.name(GAMER) == f"slot:{GAMER}"
+    assert reader.names.name_slot(GAMER) == f"slot:{GAMER}"
 
 
 async def test_a_damaged_listing_changes_nothing() -> None:
@@ -76,7 +76,7 @@ async def test_a_damaged_listing_changes_nothing() -> None:
     reader = await reader_of(tables)
     tables.listing = b"12345678" + (tables.listing or b"")[8:]
     await reader.refresh()
-    assert reader.names.name(GAMER) == "category:gamer"
+    assert reader.names.name_slot(GAMER) == "category:gamer"
 
 
 async def test_a_listing_that_has_not_changed_is_not_read_again() -> None:

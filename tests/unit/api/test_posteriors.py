@@ -8,12 +8,12 @@ import orjson
 import pytest
 from aiokafka import ConsumerRecord
 
-from stream_persona.api.activity import answer, select_posteriors
+from stream_persona.api.activity import answer_activity, select_posteriors
 from stream_persona.api.customer_log import CustomerMessages
 from stream_persona.domain.events import (
     Deletion,
     Event,
-    event_time,
+    get_event_time,
 )
 from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import Taxonomy
@@ -32,7 +32,7 @@ def life(*happened: Event, taxonomy: Taxonomy = SHOP) -> tuple[Record, list[byte
     """The record after events that were processed one by one, and all that was published."""
     record, published = Record(), list[bytes | None]()
     for offset, event in enumerate(happened):
-        at = event_time(event)
+        at = get_event_time(event)
         delivery = Delivery.of(event, kind_of(event), 0, offset, at)
         outcome = process_batch([delivery], taxonomy, {"c": record}, now=at + MINUTE)
         record = outcome.records["c"]
@@ -123,5 +123,5 @@ def test_a_message_that_no_worker_has_written_is_left_out(strange: dict[str, obj
 def test_the_answer_has_the_posteriors_of_the_log() -> None:
     record, published = life(*labelled(2))
     found = CustomerMessages((), tuple(changes(published)))
-    answered = answer("c", record, found, Settings(_env_file=None), SHOP)
+    answered = answer_activity("c", record, found, Settings(_env_file=None), SHOP)
     assert [each["revision"] for each in answered["posteriors"]] == [1, 2]

@@ -16,7 +16,7 @@ from stream_persona.api.predict import (
     EXAMPLE,
     PersonaQuery,
     Subject,
-    answer,
+    answer_prediction,
     describe_customer,
     parse_subject,
 )
@@ -24,7 +24,7 @@ from stream_persona.domain import taxonomy as taxonomies
 from stream_persona.domain.features import Counts, fold
 from stream_persona.domain.slots import COARSE_SLOTS, SLOTS
 from stream_persona.errors import InputError, QueryError
-from stream_persona.model.classifier import PersonaClassifier, profile_of, seeds
+from stream_persona.model.classifier import PersonaClassifier, make_profile, make_seed_sums
 from stream_persona.model.estimator import derive
 from stream_persona.model.weights import Weights
 from tests.support.events import observation
@@ -39,7 +39,7 @@ def query(**parts: Any) -> PersonaQuery:
 
 
 def weights_of(model: PersonaClassifier | None = None) -> Weights:
-    return derive(model or PersonaClassifier(), SHOP.names, seeds(SHOP))
+    return derive(model or PersonaClassifier(), SHOP.names, make_seed_sums(SHOP))
 
 
 def ask(where: dict[str, Any], **parts: Any) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def ask(where: dict[str, Any], **parts: Any) -> dict[str, Any]:
     request = query(where=where, **parts)
     about = parse_subject(request, SHOP)
     assert isinstance(about, Subject)
-    return answer(request, about, weights_of())
+    return answer_prediction(request, about, weights_of())
 
 
 def leaves(node: dict[str, Any]) -> list[float]:
@@ -172,7 +172,9 @@ def test_an_unknown_customer_gets_the_prior() -> None:
     model = PersonaClassifier()
     for _ in range(6):
         model.learn_one({"events": 5, "category:pets": 5}, "pet_owner")
-    found = answer(query(select=["$p", "$why", "persona"]), unknown_customer(), weights_of(model))
+    found = answer_prediction(
+        query(select=["$p", "$why", "persona"]), unknown_customer(), weights_of(model)
+    )
     assert found["hits"][0]["persona"] == "pet_owner"
     for hit in found["hits"]:
         prior, normalizer = hit["$why"]["factors"]
@@ -183,7 +185,7 @@ def test_an_unknown_customer_gets_the_prior() -> None:
 
 def test_equally_likely_personas_keep_the_order_of_the_taxonomy() -> None:
     level = derive(PersonaClassifier(), SHOP.names)
-    found = answer(query(select=["persona"]), unknown_customer(), level)
+    found = answer_prediction(query(select=["persona"]), unknown_customer(), level)
     assert [hit["persona"] for hit in found["hits"]] == list(SHOP.names)
 
 
@@ -209,7 +211,7 @@ observed = st.lists(
 
 
 def assert_law(about: Subject, weights: Weights) -> None:
-    hits = answer(query(select=["$p", "$why"]), about, weights)["hits"]
+    hits = answer_prediction(query(select=["$p", "$why"]), about, weights)["hits"]
     printed = [orjson.dumps(hit["$p"]).decode() for hit in hits]
     assert sum(map(Decimal, printed)) == 1
     assert [hit["$p"] for hit in hits] == sorted((hit["$p"] for hit in hits), reverse=True)
@@ -224,7 +226,7 @@ def test_the_product_of_all_leaves_is_the_probability(
     model = PersonaClassifier()
     for persona, customer in learned:
         model.learn_one(customer, persona)
-    assert_law(Subject(profile_of(x), str), weights_of(model))
+    assert_law(Subject(make_profile(x), str), weights_of(model))
 
 
 @given(observed)
@@ -249,4 +251,4 @@ def test_the_law_holds_where_personas_are_perfectly_apart(times: int) -> None:
         for _ in range(times):
             model.learn_one(x, name)
     for x in own.values():
-        assert_law(Subject(profile_of(x), str), weights_of(model))
+        assert_law(Subject(make_profile(x), str), weights_of(model))

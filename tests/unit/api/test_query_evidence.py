@@ -22,7 +22,7 @@ def slots_of(where: dict[str, Any]) -> list[int]:
 
 def slots(*pairs: tuple[str, str]) -> list[int]:
     tokenizer = Tokenizer(SHOP)
-    return sorted({tokenizer.slot(feature, value) for feature, value in pairs})
+    return sorted({tokenizer.find_slot(feature, value) for feature, value in pairs})
 
 
 def test_a_hierarchical_category_counts_at_each_of_its_levels() -> None:

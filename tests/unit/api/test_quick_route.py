@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from stream_persona.api import problems
 from stream_persona.api.plain_rank import PlainRankRequest, read_rank_request
 from stream_persona.api.predict import EXAMPLE, PersonaQuery, read_query
-from stream_persona.api.quick_route import Read, parse_object, quick_route
+from stream_persona.api.quick_route import Read, make_quick_route, parse_object
 from stream_persona.api.rank import EXAMPLE as RANK_EXAMPLE
 from stream_persona.api.rank import RankRequest
 from stream_persona.domain.events import encode
@@ -112,7 +112,7 @@ class Routes:
 
     def __init__(self) -> None:
         app = FastAPI()
-        problems.install(app)
+        problems.install_handlers(app)
         self.quick = 0
 
         def count(read: Read) -> Read:
@@ -135,7 +135,7 @@ class Routes:
             app.add_api_route(f"/long{path}", endpoint, methods=["POST"])
             app.router.add_api_route(
                 f"/quick{path}", endpoint, methods=["POST"],
-                route_class_override=quick_route(count(read)),
+                route_class_override=make_quick_route(count(read)),
             )  # fmt: skip
         transport = httpx.ASGITransport(app)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://api")
@@ -199,7 +199,7 @@ async def test_a_body_that_its_caller_does_not_end_is_not_answered() -> None:
 
     app = FastAPI()
     app.router.add_api_route(
-        "/quick", predict, methods=["POST"], route_class_override=quick_route(read)
+        "/quick", predict, methods=["POST"], route_class_override=make_quick_route(read)
     )
     messages: list[dict[str, Any]] = [
         {"type": "http.request", "body": QUERY, "more_body": True}, {"type": "http.disconnect"},

@@ -10,7 +10,7 @@ from stream_persona.api.dashboard import personas
 from stream_persona.api.dashboard.personas import PersonaProfiles
 from stream_persona.api.model_reader import ModelReader
 from stream_persona.api.rank import Ranker
-from stream_persona.domain.slots import slot_of
+from stream_persona.domain.slots import hash_to_slot
 from stream_persona.domain.token_names import SHOWN_FROM, Listing, ShownName
 from stream_persona.store import shards
 from stream_persona.store.memory import MemoryTables
@@ -29,7 +29,7 @@ async def reader_of_a_shop() -> ModelReader:
     (claim,) = (await tables.claim([0])).values()
     sums = model_of(labelled_shoppers(SHOP, customers=6), SHOP)
     await shards.publish_shard(tables, claim, sums, [], SHOP)
-    names = [ShownName(slot_of(t, fine=False), t, t, SHOWN_FROM) for t in TOKENS]
+    names = [ShownName(hash_to_slot(t, fine=False), t, t, SHOWN_FROM) for t in TOKENS]
     await tables.save_listing(encode_listing(Listing(tuple(names))))
     reader = ModelReader(worker_settings(), SHOP, tables)
     await reader.refresh()
@@ -67,7 +67,7 @@ async def test_defining_features_have_the_names_of_when_their_derivation_began(
     reader = await reader_of_a_shop()
     derive = showing_nothing(reader, personas.find_defining_features)
     monkeypatch.setattr(personas, "find_defining_features", derive)
-    found = await PersonaProfiles(SHOP, reader).defining_features()
+    found = await PersonaProfiles(SHOP, reader).derive_if_stale()
     assert ("category", "gamer") in [each[:2] for each in found["gamer"]]
 
 

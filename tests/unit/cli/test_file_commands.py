@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_persona.cli.auditing import auditing, note_command
+from stream_persona.cli.auditing import audit_block, write_command
 from stream_persona.domain.events import Browse, encode
 from stream_persona.kafka.sender import Command, Outgoing
 from stream_persona.settings import Settings
@@ -113,9 +113,9 @@ def test_each_command_of_a_file_leaves_a_line_of_its_own(
         Outgoing("t", "customer-2", b"", 3),
         Outgoing("t", "customer-3", b"", 4, command=Command("deletion", "d1")),
     ]
-    with auditing(settings, "files of events", {}):
+    with audit_block(settings, "files of events", {}):
         for message, is_confirmed in zip(sent, (True, True, False), strict=True):
-            note_command(message, is_confirmed)
+            write_command(message, is_confirmed)
     lines = [json.loads(line) for line in (folder / "audit.log").read_text().splitlines()]
     found = [(e["action"], e["outcome"], e.get("event_id"), e.get("line")) for e in lines]
     assert found == [

@@ -243,7 +243,7 @@ def test_help_version_and_taxonomy_check_load_no_heavy_library() -> None:
         ["--version"],
         ["replay", "--help"],
         ["inspect", "--help"],
-        ["taxonomy", "check", str(taxonomy.shipped_path("generic-shop"))],
+        ["taxonomy", "check", str(taxonomy.find_shipped_path("generic-shop"))],
     ):
         ended = subprocess.run(
             [sys.executable, "-c", program, *line], capture_output=True, text=True, check=True

@@ -27,7 +27,7 @@ from stream_persona.client.own_tastes import (
 )
 from stream_persona.client.ranking import Affinities, keep_order, rank
 from stream_persona.domain.common_tastes import CommonShare
-from stream_persona.domain.taste_bytes import MOST_TASTES, StoredTastes, encode_tastes, level_of
+from stream_persona.domain.taste_bytes import MOST_TASTES, StoredTastes, encode_tastes, find_level
 from stream_persona.testing.client import StubPersonaClient
 
 LIFTS = Affinities({"gamer": {"category:books": 5.0}, "parent": {"brand:b": 3.0}})
@@ -62,7 +62,7 @@ def lift(share: float, common: float, events: float = 20.0) -> float:
 
 
 def bytes_of(customer: str, taxonomy: str = "0" * 12, slots: bytes = b"\0\7") -> bytes:
-    return encode_tastes(customer, taxonomy, 20.0, slots, bytes([level_of(1_638)]))
+    return encode_tastes(customer, taxonomy, 20.0, slots, bytes([find_level(1_638)]))
 
 
 def test_an_items_factor_is_that_of_its_category_and_its_type_by_the_root_of_two() -> None:

@@ -12,7 +12,7 @@ from stream_persona.api.shop.catalogue_file import read_catalogue
 from stream_persona.demo import catalogue, catalogue_rows, journey_tables
 from stream_persona.demo.catalogue import prepare_catalogue
 from stream_persona.demo.catalogue_rows import make_rows
-from stream_persona.demo.titles import Described, make_name, make_titles
+from stream_persona.demo.titles import ProductData, make_titles, write_type
 from tests.support.journeys import AUTUMN, SPRING, line, pd, products
 
 #: Five baskets have cat food (one of them twice), six have meat dinners, five have grapes.
@@ -134,12 +134,12 @@ def _fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )  # fmt: skip
 def test_a_name_is_plain_and_whole(kind: str, department: str, category: str, name: str) -> None:
-    assert make_name(kind, department, category) == name
+    assert write_type(kind, department, category) == name
 
 
 def test_equal_titles_are_numbered_and_crates_have_no_size() -> None:
-    soup = Described("SOUP", "GROCERY", "SOUP", "12 OZ")
-    grapes = Described("GRAPES WHITE", "PRODUCE", "GRAPES", "18 LB")
+    soup = ProductData("SOUP", "GROCERY", "SOUP", "12 OZ")
+    grapes = ProductData("GRAPES WHITE", "PRODUCE", "GRAPES", "18 LB")
     assert list(make_titles([soup, grapes, soup, soup._replace(size="")])) == [
         "Soup, 12 oz", "Grapes white", "Soup, 12 oz, variety 2", "Soup"
     ]  # fmt: skip

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from stream_persona.demo.display import LiveDisplay, PlainDisplay, Status, choose_display
+from stream_persona.demo.display import DemoStatus, LiveDisplay, PlainDisplay, choose_display
 from stream_persona.demo.report import Report
 from tests.support.demo_results import change, posterior, results_of
 
 
-def status(**fields: object) -> Status:
+def status(**fields: object) -> DemoStatus:
     results = results_of(change("HH-4", posterior(0.8, persona="a"), posterior(0.5)))
     facts = {
         "seconds": 12.0,
@@ -27,10 +27,10 @@ def status(**fields: object) -> Status:
         "holdout": results.score_holdout(),
         "recent": tuple(results.recent),
     }
-    return Status(**facts | fields)  # type: ignore[arg-type]
+    return DemoStatus(**facts | fields)  # type: ignore[arg-type]
 
 
-def render(kind: type[LiveDisplay | PlainDisplay], *statuses: Status) -> str:
+def render(kind: type[LiveDisplay | PlainDisplay], *statuses: DemoStatus) -> str:
     console = Console(record=True, width=120, force_terminal=kind is LiveDisplay, quiet=False)
     with kind(console) as display:
         for each in statuses:

@@ -17,8 +17,8 @@ from stream_persona.domain.events import (
     Purchase,
     decode_event,
     encode,
-    event_time,
-    milliseconds,
+    get_event_time,
+    to_milliseconds,
 )
 from stream_persona.errors import ConfigError
 from tests.support.journeys import (
@@ -38,7 +38,7 @@ def a_journey(lines: list[dict], engagements: Iterable[Engagement] = ()) -> Jour
 
 
 def the_only_purchase(*lines: dict) -> Purchase:
-    ((kind, event),) = a_journey(list(lines)).events()
+    ((kind, event),) = a_journey(list(lines)).generate_events()
     assert kind == PURCHASE
     assert isinstance(event, Purchase)
     return event
@@ -47,25 +47,25 @@ def the_only_purchase(*lines: dict) -> Purchase:
 def test_midyear_itself_belongs_to_the_second_half() -> None:
     at = MIDYEAR.replace(tzinfo=None)
     before = line(1, 1, 2, at - timedelta(seconds=1))
-    (pair,) = a_journey([before, line(1, 2, 2, at)]).events()
+    (pair,) = a_journey([before, line(1, 2, 2, at)]).generate_events()
     assert pair[1].event_id == "BASKET-2"
 
 
 def test_events_come_in_event_time_and_can_be_read_again() -> None:
-    mails = [Engagement("M-1", "HH-1", milliseconds(MIDYEAR) + 1, "mail", "receive")]
+    mails = [Engagement("M-1", "HH-1", to_milliseconds(MIDYEAR) + 1, "mail", "receive")]
     story = build(make_study(year(), products(), 1, 0.7), year(), products(), mails)
-    events = list(story.events())
-    times = [event_time(event) for _, event in events]
+    events = list(story.generate_events())
+    times = [get_event_time(event) for _, event in events]
     assert times == sorted(times)
-    assert (story.start, story.end) == (milliseconds(MIDYEAR), times[-1])
+    assert (story.start, story.end) == (to_milliseconds(MIDYEAR), times[-1])
     assert len(events) == story.size == 1 + 21 * LINES_AFTER // 10
     assert all(decode_event(kind, encode(event)) == event for kind, event in events)
-    assert list(story.events()) == events
+    assert list(story.generate_events()) == events
 
 
 def test_every_event_has_an_id_of_its_own() -> None:
     story = build(Study({}, {}), year(), products(), [])
-    ids = [event.event_id for _, event in story.events()]
+    ids = [event.event_id for _, event in story.generate_events()]
     assert len(set(ids)) == len(ids)
 
 
@@ -73,13 +73,15 @@ def test_a_basket_is_one_purchase_with_all_its_lines() -> None:
     lines = [line(7, 70, product, AUTUMN) for product in (3, 1, 2)]
     event = the_only_purchase(*lines)
     assert (event.event_id, event.customer_id, event.order_id) == ("BASKET-70", "HH-7", "70")
-    assert event.occurred_at == milliseconds(datetime.fromisoformat("2017-10-02T18:00:00Z"))
+    assert event.occurred_at == to_milliseconds(datetime.fromisoformat("2017-10-02T18:00:00Z"))
     assert [item.product_id for item in event.items] == ["1", "2", "3"]
 
 
 def test_baskets_of_one_moment_stay_apart() -> None:
     lines = [line(7, 70, 1, AUTUMN), line(8, 71, 1, AUTUMN), line(7, 70, 2, AUTUMN)]
-    story = [(event.customer_id, len(event.items)) for _, event in a_journey(lines).events()]
+    story = [
+        (event.customer_id, len(event.items)) for _, event in a_journey(lines).generate_events()
+    ]
     assert story == [("HH-7", 2), ("HH-8", 1)]
 
 
@@ -115,10 +117,10 @@ def test_the_price_is_that_of_one_piece(quantity: int, paid: float, price: float
 
 
 def test_engagements_before_midyear_are_left_out() -> None:
-    times = (milliseconds(MIDYEAR) - 1, milliseconds(MIDYEAR))
+    times = (to_milliseconds(MIDYEAR) - 1, to_milliseconds(MIDYEAR))
     mails = [Engagement(f"M-{at}", "HH-1", at, "mail", "receive") for at in times]
     story = a_journey([line(1, 1, 2, AUTUMN)], mails)
-    assert [kind for kind, _ in story.events()] == [ENGAGEMENT, PURCHASE]
+    assert [kind for kind, _ in story.generate_events()] == [ENGAGEMENT, PURCHASE]
 
 
 def test_a_themes_categories_are_its_best_sellers() -> None:
@@ -143,7 +145,7 @@ def test_the_real_year_is_complete() -> None:
     assert len(study.assigned) == pytest.approx(0.7 * len(everybody(study)), abs=len(THEMES))
     # Figures that can be counted in the data set.
     assert len(everybody(study)) == 1_616
-    assert sum(1 for _ in story.events()) == story.size
+    assert sum(1 for _ in story.generate_events()) == story.size
 
 
 @pytest.mark.parametrize(

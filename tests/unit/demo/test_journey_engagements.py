@@ -1,7 +1,7 @@
 """Mails received and coupons redeemed, as engagements."""
 
 from stream_persona.demo.journey_engagements import from_coupons, from_mails
-from stream_persona.domain.events import ENGAGEMENT, decode_event, encode, rfc3339
+from stream_persona.domain.events import ENGAGEMENT, decode_event, encode, format_rfc3339
 from tests.support.journeys import pd
 
 
@@ -14,7 +14,7 @@ def test_a_campaign_reaches_its_households_on_its_first_day() -> None:
     assert {(m.channel, m.action, m.campaign) for m in mails} == {
         ("mail", "receive", "campaign-13")
     }
-    assert {rfc3339(mail.occurred_at)[:10] for mail in mails} == {"2017-08-08"}
+    assert {format_rfc3339(mail.occurred_at)[:10] for mail in mails} == {"2017-08-08"}
 
 
 def test_a_redeemed_coupon_is_an_engagement_of_its_own() -> None:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from stream_persona.demo.playback import DAY, Playback
 from stream_persona.demo.simulator import Simulator
-from stream_persona.domain.events import PURCHASE, Purchase, event_time
-from stream_persona.domain.taxonomy import load, shipped_path
+from stream_persona.domain.events import PURCHASE, Purchase, get_event_time
+from stream_persona.domain.taxonomy import find_shipped_path, load
 
 
 class Days:
@@ -13,13 +13,13 @@ class Days:
 
     start, end = 0, 10 * DAY
 
-    def events_and_assignments(self) -> Iterator[tuple[int, Purchase]]:
+    def generate_events_and_assignments(self) -> Iterator[tuple[int, Purchase]]:
         for day in range(1, 11):
             yield PURCHASE, Purchase(f"B-{day}", "HH-1", day * DAY, ())
 
 
 def playback(speed: float, rate: float) -> Playback:
-    taxonomy = load(shipped_path("complete-journey"))
+    taxonomy = load(find_shipped_path("complete-journey"))
     return Playback(Days(), Simulator(taxonomy), speed=speed, rate=rate)  # type: ignore[arg-type]
 
 
@@ -42,7 +42,7 @@ def test_every_event_is_due_once() -> None:
 
 def test_real_and_synthetic_events_come_in_one_event_time() -> None:
     played = playback(speed=1.0, rate=5.0)
-    times = [event_time(event) for i in range(1, 6) for _, event in played.take_due(i * 2.0)]
+    times = [get_event_time(event) for i in range(1, 6) for _, event in played.take_due(i * 2.0)]
     assert times == sorted(times)
     assert times[0] >= Days.start
     assert times[-1] <= Days.end
@@ -78,7 +78,7 @@ class Clock:
 async def test_a_playback_ends_with_the_journey_or_at_its_bound() -> None:
     for until, sent in ((None, 10), (3.0, 2)):
         clock = Clock()
-        taxonomy = load(shipped_path("complete-journey"))
+        taxonomy = load(find_shipped_path("complete-journey"))
         played = Playback(Days(), Simulator(taxonomy), speed=1.0, rate=0.0, clock=clock)  # type: ignore[arg-type]
         await played.run(clock, until=until, endless=False)  # type: ignore[arg-type]
         assert clock.sent == sent
@@ -86,7 +86,7 @@ async def test_a_playback_ends_with_the_journey_or_at_its_bound() -> None:
 
 async def test_the_time_that_the_feeder_waited_does_not_count() -> None:
     clock = Clock()
-    taxonomy = load(shipped_path("complete-journey"))
+    taxonomy = load(find_shipped_path("complete-journey"))
     played = Playback(Days(), Simulator(taxonomy), speed=1.0, rate=0.0, clock=clock)  # type: ignore[arg-type]
 
     async def wait() -> None:

@@ -14,7 +14,7 @@ from stream_persona.domain.events import (
     decode_event,
     encode,
 )
-from stream_persona.domain.taxonomy import Taxonomy, load, parse, shipped_path
+from stream_persona.domain.taxonomy import Taxonomy, find_shipped_path, load, parse
 
 NAMES = ("student", "parent", "pet_owner", "gadget_lover", "deal_hunter")
 MINUTE = 60_000
@@ -33,7 +33,7 @@ def simulate(
     count: int, of: Taxonomy | None = None, start: int = NOON, **options: object
 ) -> list[tuple[int, Behaviour]]:
     times = range(start, start + count * MINUTE, MINUTE)
-    return list(Simulator(of or taxonomy(), **options).events(times))  # type: ignore[arg-type]
+    return list(Simulator(of or taxonomy(), **options).generate_events(times))  # type: ignore[arg-type]
 
 
 def categories(events: list[tuple[int, Behaviour]]) -> Counter[str]:
@@ -56,7 +56,7 @@ def test_the_same_seed_and_times_give_the_same_events() -> None:
 
 @pytest.mark.parametrize("name", ["generic-shop", "complete-journey"])
 def test_every_event_can_be_read_again(name: str) -> None:
-    events = simulate(2_000, load(shipped_path(name)))
+    events = simulate(2_000, load(find_shipped_path(name)))
     assert all(decode_event(kind, encode(event)) == event for kind, event in events)
 
 
@@ -137,7 +137,7 @@ def test_a_shopper_drifts_to_the_next_persona_at_its_nth_event() -> None:
     simulator = Simulator(taxonomy(), shoppers=5, drift_after=10)
     before = simulator.personas
     counts = Counter[str]()
-    for _, event in simulator.events(range(NOON, NOON + 300 * MINUTE, MINUTE)):
+    for _, event in simulator.generate_events(range(NOON, NOON + 300 * MINUTE, MINUTE)):
         counts[event.customer_id] += 1
         drifted = counts[event.customer_id] >= 10
         now = simulator.personas[event.customer_id]

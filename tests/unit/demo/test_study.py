@@ -6,8 +6,8 @@ from statistics import mean, stdev
 
 import pytest
 
-from stream_persona.demo.study import MIDYEAR, THEMES, Study, make_study, split
-from stream_persona.domain.events import decode_event, encode, event_time, milliseconds
+from stream_persona.demo.study import MIDYEAR, THEMES, Study, draw_groups, make_study
+from stream_persona.domain.events import decode_event, encode, get_event_time, to_milliseconds
 from tests.support.journeys import (
     AUTUMN,
     LINES_AFTER,
@@ -81,7 +81,7 @@ def test_a_household_is_studied_if_it_is_active_in_both_halves(
 
 def test_the_split_assigns_the_same_share_of_every_persona() -> None:
     personas = {f"HH-{i}": "many" if i < 70 else "few" for i in range(100)}
-    study = split(personas, seed=3, assigned_share=0.7)
+    study = draw_groups(personas, seed=3, assigned_share=0.7)
     assert Counter(study.assigned.values()) == {"many": 49, "few": 21}
     assert everybody(study) == personas
     assert not study.assigned.keys() & study.held_back.keys()
@@ -90,8 +90,8 @@ def test_the_split_assigns_the_same_share_of_every_persona() -> None:
 def test_the_seed_alone_decides_who_is_held_back() -> None:
     personas = {f"HH-{i}": "one" for i in range(100)}
     backwards = dict(reversed(personas.items()))
-    assert split(personas, 3, 0.7) == split(backwards, 3, 0.7)
-    assert split(personas, 3, 0.7) != split(personas, 4, 0.7)
+    assert draw_groups(personas, 3, 0.7) == draw_groups(backwards, 3, 0.7)
+    assert draw_groups(personas, 3, 0.7) != draw_groups(personas, 4, 0.7)
 
 
 def test_the_majority_is_the_most_common_persona_among_the_assigned() -> None:
@@ -100,14 +100,14 @@ def test_the_majority_is_the_most_common_persona_among_the_assigned() -> None:
 
 
 def test_assignments_are_the_studys_as_of_midyear_and_one_in_five_may_come_later() -> None:
-    study = split({f"HH-{i}": "abc"[i % 3] for i in range(90)}, 1, 0.7)
-    at, end = milliseconds(MIDYEAR), milliseconds(MIDYEAR) + 13_000
-    midyear, later = study.first(), study.later(end)
+    study = draw_groups({f"HH-{i}": "abc"[i % 3] for i in range(90)}, 1, 0.7)
+    at, end = to_milliseconds(MIDYEAR), to_milliseconds(MIDYEAR) + 13_000
+    midyear, later = study.list_first(), study.list_later(end)
     assignments = [*midyear, *later]
-    for each_way in (assignments, study.assignments()):
+    for each_way in (assignments, study.make_assignments()):
         assert {each.customer_id: each.persona for each in each_way} == study.assigned
     assert (len(midyear), len(later)) == (51, 12)
-    assert {event_time(each) for each in midyear} == {at}
-    assert [event_time(each) for each in later] == [at + i * 1_000 for i in range(1, 13)]
+    assert {get_event_time(each) for each in midyear} == {at}
+    assert [get_event_time(each) for each in later] == [at + i * 1_000 for i in range(1, 13)]
     assert {each.source for each in assignments} == {"study"}
     assert all(decode_event(3, encode(each)) == each for each in assignments)

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from stream_persona.domain.binning import (
     BANDS,
-    canonical_token,
+    canonicalize_token,
+    find_price_band,
+    find_quantity_band,
+    find_size_band,
     levels,
-    price_band,
-    quantity_band,
-    shown_levels,
-    size_band,
+    split_shown_levels,
 )
 
 
@@ -25,7 +25,7 @@ from stream_persona.domain.binning import (
      (10**400, "2^1328..2^1329"), (5e-324, "<0.25")],
 )  # fmt: skip
 def test_prices_are_banded_by_powers_of_two(price: float, band: str) -> None:
-    assert price_band(price) == band
+    assert find_price_band(price) == band
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_prices_are_banded_by_powers_of_two(price: float, band: str) -> None:
      (1e3, "512-1023"), (1e308, "2^1023-2^1024")],
 )  # fmt: skip
 def test_quantities_are_banded(quantity: float, band: str) -> None:
-    assert quantity_band(quantity) == band
+    assert find_quantity_band(quantity) == band
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,13 @@ def test_quantities_are_banded(quantity: float, band: str) -> None:
     [(1, "1"), (2, "2-3"), (3, "2-3"), (4, "4-7"), (63, "32-63"), (1000, "512-1023")],
 )
 def test_baskets_are_banded_by_size(items: int, band: str) -> None:
-    assert size_band(items) == band
+    assert find_size_band(items) == band
 
 
 @given(st.sampled_from(sorted(BANDS)), st.floats(0, 1e308))
 def test_a_band_is_its_own_and_that_of_its_least_number(field: str, number: float) -> None:
     band = BANDS[field](number)
-    assert canonical_token(f"{field}:{band}") == f"{field}:{band}"
+    assert canonicalize_token(f"{field}:{band}") == f"{field}:{band}"
     assert len(band) <= 40
 
 
@@ -60,7 +60,7 @@ def test_a_band_is_its_own_and_that_of_its_least_number(field: str, number: floa
      ("basket_size:64+", "64-127"), ("price:cheap", "cheap")],
 )  # fmt: skip
 def test_the_text_of_a_number_means_its_band(former: str, band: str) -> None:
-    assert canonical_token(former).partition(":")[2] == band
+    assert canonicalize_token(former).partition(":")[2] == band
 
 
 def test_levels_are_at_most_six_the_widest_first() -> None:
@@ -79,8 +79,8 @@ def test_levels_are_at_most_six_the_widest_first() -> None:
 def test_a_category_has_the_same_levels_in_any_spelling(spelling: str) -> None:
     assert levels(spelling, "/") == ["élevage", "élevage/pâtée"]
     assert levels(spelling, "|") == ["élevage", "élevage|pâtée"]
-    for shown in shown_levels(spelling, "/"):
-        assert canonical_token(f"category:{shown}") in {
+    for shown in split_shown_levels(spelling, "/"):
+        assert canonicalize_token(f"category:{shown}") in {
             "category:élevage", "category:élevage/pâtée"
         }  # fmt: skip
 
@@ -95,7 +95,7 @@ def test_a_category_has_the_same_levels_in_any_spelling(spelling: str) -> None:
      ("/ > /", "/", []), ("  ", "/", []), ("", "/", [])],
 )  # fmt: skip
 def test_levels_are_shown_as_they_came(category: str, separator: str, shown: list[str]) -> None:
-    assert shown_levels(category, separator) == shown
+    assert split_shown_levels(category, separator) == shown
 
 
 CATEGORIES = st.lists(st.sampled_from(["a", "É", "&gt;", " ", ">", "/", "|", ".", "&amp;", "＞"]))
@@ -106,24 +106,24 @@ def test_the_levels_of_a_level_are_itself_and_those_above(category: str, separat
     found = levels(category, separator)
     if found:
         assert levels(found[-1], separator) == found
-    shown = shown_levels(category, separator)
-    tokens = [canonical_token(f"category:{path}") for path in shown]
+    shown = split_shown_levels(category, separator)
+    tokens = [canonicalize_token(f"category:{path}") for path in shown]
     assert tokens == [f"category:{level}" for level in found]
 
 
 @given(st.sampled_from(["brand", "category", "product", "attributes.Size", "query"]), st.text())
 def test_a_canonical_token_stays_as_it_is(field: str, text: str) -> None:
-    token = canonical_token(f"{field}:{text}")
-    assert canonical_token(token) == token
+    token = canonicalize_token(f"{field}:{text}")
+    assert canonicalize_token(token) == token
 
 
 def test_an_id_is_trimmed_and_composed_and_keeps_its_case() -> None:
-    assert canonical_token("product: SKU-ａ1 ") == "product:SKU-a1"
-    assert canonical_token("product:sku") != canonical_token("product:SKU")
+    assert canonicalize_token("product: SKU-ａ1 ") == "product:SKU-a1"
+    assert canonicalize_token("product:sku") != canonicalize_token("product:SKU")
 
 
 @pytest.mark.parametrize(
     "token", ["brand: ", "brand:", "attributes. :red", "attributes.size: ", "category:/", "nothing"]
 )
 def test_nothing_is_left_of_what_nobody_sees(token: str) -> None:
-    assert canonical_token(token) == ""
+    assert canonicalize_token(token) == ""

@@ -5,14 +5,19 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona.domain.carried_names import CarriedNames, deletions_in, merge, room_of
-from stream_persona.domain.slots import slot_of
-from stream_persona.domain.token_names import MAX_NAME, MOST_CARRIERS, SHOWN_FROM, Name, shorten
+from stream_persona.domain.carried_names import (
+    CarriedNames,
+    compute_room,
+    merge,
+    read_deletions_version,
+)
+from stream_persona.domain.slots import hash_to_slot
+from stream_persona.domain.token_names import MAX_NAME, MOST_CARRIERS, SHOWN_FROM, Name, drop_parts
 from tests.support.names import slot_mate
 
 
 def name_of(token: str, display: str | None = None) -> Name:
-    return Name(slot_of(token, fine=False), token, display or token)
+    return Name(hash_to_slot(token, fine=False), token, display or token)
 
 
 def carried(*tokens: str) -> list[Name]:
@@ -65,7 +70,7 @@ def test_the_customers_of_all_partitions_are_counted_together() -> None:
 
 def test_slots_with_more_than_one_token_are_crowded_whoever_carries_them() -> None:
     one, other = "query:kibble", slot_mate("query:kibble")
-    slot = slot_of(one, fine=False)
+    slot = hash_to_slot(one, fine=False)
     stored = Stored()
     stored.apply({f"c{n}": carried(one) for n in range(3)})
     assert stored.crowded() == ()
@@ -132,7 +137,7 @@ def test_a_partition_keeps_so_many_names_and_leaves_the_slots_of_others_crowded(
     stored.apply({"a": carried(*(f"query:w{number}" for number in range(30)))})
     kept = {"brand:acme", *(f"query:w{number}" for number in range(21, 30))}
     assert stored.carriers().keys() == kept
-    gone = {slot_of(f"query:w{number}", fine=False) for number in range(21)}
+    gone = {hash_to_slot(f"query:w{number}", fine=False) for number in range(21)}
     assert set(stored.crowded()) == gone
     assert stored.shown() == {"brand:acme"}
 
@@ -148,7 +153,7 @@ def test_a_new_name_finds_no_room_where_all_are_carried_by_many() -> None:
 def test_a_name_follows_its_token_into_another_slot() -> None:
     stored = Stored()
     stored.apply({n: carried("brand:acme") for n in ("a", "b", "c")})
-    fine = Name(slot_of("brand:acme", fine=True), "brand:acme", "brand:acme")
+    fine = Name(hash_to_slot("brand:acme", fine=True), "brand:acme", "brand:acme")
     stored.apply({"a": [fine]})
     (listed,) = merge([(stored.names, ())], {}).names
     assert (listed.slot, listed.carriers) == (fine.slot, 3)
@@ -160,19 +165,21 @@ def test_versions_move_with_every_change_and_tell_deletions_apart() -> None:
     names.apply({"a": carried("a:1")})
     second = names.version
     assert first != second
-    assert deletions_in(first) == deletions_in(second)
+    assert read_deletions_version(first) == read_deletions_version(second)
     names.apply({"a": carried("a:1")})
     names.apply({}, ["nobody"])
     assert names.version == second
     names.apply({}, ["a"])
-    assert deletions_in(names.version) != deletions_in(second)
-    assert deletions_in(CarriedNames(10, claim=8).version) != deletions_in(first)
-    assert deletions_in("") == " "
+    assert read_deletions_version(names.version) != read_deletions_version(second)
+    assert read_deletions_version(CarriedNames(10, claim=8).version) != read_deletions_version(
+        first
+    )
+    assert read_deletions_version("") == " "
 
 
 def test_names_have_room_in_any_number_of_partitions() -> None:
-    assert room_of(8) == 12_500
-    assert room_of(4_096) == 1_000
+    assert compute_room(8) == 12_500
+    assert compute_room(4_096) == 1_000
 
 
 @given(st.integers(0, 10_000))
@@ -191,7 +198,7 @@ def test_what_is_loaded_is_what_was_stored(seed: int) -> None:
 
 def test_damaged_fields_are_left_out_and_so_is_a_name_in_anothers_slot() -> None:
     stored = Stored()
-    long = shorten("query:" + "x" * 1_000)
+    long = drop_parts("query:" + "x" * 1_000)
     stored.apply({"a": [*carried("a:1", "b:2", "c:3"), Name(9, long, long)]})
     stored.apply({"a": [Name(5, "wrong:slot", "wrong:slot")]})
     fields = {f: v for f, v in stored.fields.items() if f != "version"}

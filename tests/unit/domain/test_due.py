@@ -62,7 +62,7 @@ def test_an_assignment_is_due_at_its_end_and_ends_once() -> None:
     assert find_due(record, SHOP) == NOW + HOUR
     assert advance(record, NOW + HOUR - 1, SHOP) is record
     ended = advance(record, NOW + HOUR, SHOP)
-    assert (record.active_label(), ended.active_label()) == ("parent", None)
+    assert (record.find_active_label(), ended.find_active_label()) == ("parent", None)
     assert find_due(ended, SHOP) is None
     assert advance(ended, NOW + 9 * HOUR, SHOP) is ended
 
@@ -152,7 +152,7 @@ def test_a_new_assignment_and_new_events_begin_anew() -> None:
     at = NOW + 30 * DAY
     more = deliver(purchase("q", at), assignment("b", at, persona="gamer"), first=1)
     record = fold_batch(more, ended, now=at)["c"]
-    assert (record.active_label(), record.faded_at) == ("gamer", 0)
+    assert (record.find_active_label(), record.faded_at) == ("gamer", 0)
 
 
 def test_events_of_long_ago_do_not_undo_what_has_ended() -> None:
@@ -160,7 +160,7 @@ def test_events_of_long_ago_do_not_undo_what_has_ended() -> None:
     ended = advance_all(first, NOW + 30 * DAY, SHOP)
     again = fold_batch(deliver(purchase("q", NOW + 1), first=1), ended, now=NOW + 30 * DAY)["c"]
     assert again.faded_at > NOW
-    assert again.active_label() is None
+    assert again.find_active_label() is None
 
 
 @pytest.mark.parametrize(("least", "is_faded"), [(0.5, False), (2.0, True), (4.0, False)])

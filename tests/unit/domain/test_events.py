@@ -10,9 +10,9 @@ from stream_persona.domain.events import (
     decode_event,
     decode_for_taxonomy,
     encode,
-    event_time,
-    milliseconds,
-    rfc3339,
+    format_rfc3339,
+    get_event_time,
+    to_milliseconds,
 )
 from stream_persona.domain.identity import NOBODY_IDS, NobodyIds
 from stream_persona.domain.time import parse_number
@@ -76,9 +76,9 @@ def test_every_time_may_be_written_in_any_form(
     kind: int, fields: dict[str, Any], name: str, written: object
 ) -> None:
     event = decode_event(kind, json.dumps({**fields, name: written}).encode())
-    assert milliseconds(getattr(event, name)) == AT
+    assert to_milliseconds(getattr(event, name)) == AT
     assert decode_event(kind, encode(event)) == event
-    assert rfc3339(AT) == "2025-11-24T16:00:00.123Z"
+    assert format_rfc3339(AT) == "2025-11-24T16:00:00.123Z"
 
 
 @pytest.mark.parametrize("written", [0, 1, 86_400.5, 99_999_999_999, 253_402_300_799_999_999_999])
@@ -87,7 +87,7 @@ def test_a_time_that_is_no_milliseconds_by_its_size_survives_its_json(
     kind: int, fields: dict[str, Any], name: str, written: float
 ) -> None:
     event = decode_event(kind, json.dumps({**fields, name: written}).encode())
-    assert milliseconds(getattr(event, name)) == parse_number(written)
+    assert to_milliseconds(getattr(event, name)) == parse_number(written)
     assert decode_event(kind, encode(event)) == event
 
 
@@ -153,7 +153,7 @@ def test_which_ids_are_of_nobody_can_be_set() -> None:
 
 
 def test_every_kind_has_a_time() -> None:
-    assert {event_time(event) for event in EXAMPLES} == {NOW}
+    assert {get_event_time(event) for event in EXAMPLES} == {NOW}
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,10 @@ def test_an_unreadable_message_has_a_reason(kind: int, value: object, expected: 
 
 def test_the_last_moment_of_the_year_9999_is_readable() -> None:
     blob = json.dumps({**VIEW, "occurred_at": "9999-12-31T23:59:59.999Z"}).encode()
-    assert rfc3339(event_time(decode_event(events.BROWSE, blob))) == "9999-12-31T23:59:59.999Z"
+    assert (
+        format_rfc3339(get_event_time(decode_event(events.BROWSE, blob)))
+        == "9999-12-31T23:59:59.999Z"
+    )
 
 
 def test_each_kind_has_its_own_number() -> None:

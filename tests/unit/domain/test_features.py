@@ -11,12 +11,12 @@ from stream_persona.domain.features import (
     EPOCH_BITS,
     GRANULES,
     Counts,
+    compute_granule_weights,
     compute_profiles,
+    find_granules,
     fold,
-    granule_weights,
-    granules_of,
 )
-from stream_persona.domain.log_share import log_share
+from stream_persona.domain.log_share import compute_log_share
 from tests.support.constants import DAY, NOW
 from tests.support.events import observation, quick_shop, shop
 from tests.support.examples import count_examples
@@ -45,11 +45,11 @@ def share(counts: Counts, slot: int) -> float:
 
 
 def test_granules_double_each_half_life_to_the_tables_precision() -> None:
-    weights = granule_weights().astype(object)
+    weights = compute_granule_weights().astype(object)
     assert len(weights) == 16 * GRANULES
     assert all(weights[GRANULES:] == 2 * weights[:-GRANULES])
     exact = 8 * np.exp2(np.arange(GRANULES) / GRANULES)
-    assert np.abs(granule_weights()[:GRANULES] - exact).max() <= 0.5
+    assert np.abs(compute_granule_weights()[:GRANULES] - exact).max() <= 0.5
     assert weights[0] == 8
 
 
@@ -99,7 +99,9 @@ def test_an_event_two_epochs_old_is_dropped_whenever_it_arrives(epochs: int) -> 
 
 
 def test_an_epoch_boundary_is_crossed_without_a_jump() -> None:
-    boundary = int(granules_of(np.array(NOW), FEATURES) >> EPOCH_BITS) * EPOCH + FEATURES.origin_ms
+    boundary = (
+        int(find_granules(np.array(NOW), FEATURES) >> EPOCH_BITS) * EPOCH + FEATURES.origin_ms
+    )
     before, after = boundary - 1, boundary + 1
     counts = folded((before, [(0, 4), (7, 4)]), (after, [(0, 4), (9, 4)]))
     assert share(counts, 7) == pytest.approx(share(counts, 9), rel=0.05)
@@ -158,15 +160,15 @@ def test_sums_stay_exact_for_a_million_baskets_of_a_thousand_items() -> None:
 @given(st.floats(0, 64))
 @hypothesis(max_examples=count_examples(300))
 def test_log_share_is_the_logarithm(q: float) -> None:
-    assert float(log_share(np.array([q]))[0]) == pytest.approx(np.log1p(200 * q), abs=1e-6)
+    assert float(compute_log_share(np.array([q]))[0]) == pytest.approx(np.log1p(200 * q), abs=1e-6)
 
 
 def test_log_share_is_monotone_and_the_same_alone_and_in_company() -> None:
     shares = np.linspace(0, 2, 100_001)
-    logs = log_share(shares)
+    logs = compute_log_share(shares)
     assert (np.diff(logs) >= 0).all()
     assert logs[0] == 0
-    alone = [log_share(shares[i : i + 1])[0] for i in range(0, len(shares), 997)]
+    alone = [compute_log_share(shares[i : i + 1])[0] for i in range(0, len(shares), 997)]
     assert alone == logs[::997].tolist()
 
 
@@ -178,8 +180,8 @@ def test_a_customer_without_events_has_an_empty_profile() -> None:
     counts = [Counts.empty(), folded((NOW, [(0, 4), (7, 4)])), Counts.empty()]
     seen = compute_profiles(counts, FEATURES)
     assert seen.events.tolist() == [0.0, 1.0, 0.0]
-    assert seen.row(1).slots.tolist() == [0, 7]
-    assert len(seen.row(2).slots) == 0
+    assert seen.select_row(1).slots.tolist() == [0, 7]
+    assert len(seen.select_row(2).slots) == 0
 
 
 def test_a_far_event_ages_the_rest() -> None:

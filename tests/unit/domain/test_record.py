@@ -18,10 +18,10 @@ def test_a_label_expires_by_the_records_own_clock() -> None:
     taxonomy = shop()
     before = record_of(given_, purchase("p", NOW + DAY - 1), taxonomy=taxonomy)
     after = record_of(given_, purchase("p", NOW + DAY), taxonomy=taxonomy)
-    assert (before.active_label(), after.active_label()) == ("parent", None)
+    assert (before.find_active_label(), after.find_active_label()) == ("parent", None)
 
 
 def test_a_withdrawal_is_a_label_of_no_persona() -> None:
     record = record_of(assignment("a"), assignment("b", NOW + 1, persona=None), taxonomy=shop())
     assert record.label is not None
-    assert record.active_label() is None
+    assert record.find_active_label() is None

@@ -113,7 +113,7 @@ def test_counts_by_themselves_are_those_among_others(own: Counts) -> None:
     alone = decode_records({"a": blobs["a"]}, MARK)["a"].counts
     assert alone == decode_records(blobs, MARK)["a"].counts == own
     profile = compute_profiles([own], shop().features)
-    among = compute_profiles([own, own], shop().features).row(0)
+    among = compute_profiles([own, own], shop().features).select_row(0)
     for one, other in (
         (profile.starts, among.starts), (profile.middles, among.middles),
         (profile.slots, among.slots), (profile.shares, among.shares),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stream_persona.domain.common_tastes import CommonShare, decode_common, encode_common
 from stream_persona.domain.events import Item, Purchase
 from stream_persona.domain.features import Counts
-from stream_persona.domain.slots import slot_of
+from stream_persona.domain.slots import hash_to_slot
 from stream_persona.domain.taste_bytes import (
     MOST_TASTES,
     StoredTastes,
@@ -18,7 +18,7 @@ from stream_persona.domain.taste_bytes import (
     decode_tastes,
     encode_tastes,
 )
-from stream_persona.domain.tastes import encode_all_tastes, taste_features
+from stream_persona.domain.tastes import encode_all_tastes, list_taste_features
 from stream_persona.domain.taxonomy import Taxonomy
 from tests.support.constants import DAY, HOUR, NOW
 from tests.support.events import deletion, deliver, purchase, shop
@@ -44,7 +44,7 @@ def test_shares_are_those_of_events_with_a_category_or_type() -> None:
     found = decoded(tastes_of(*happened, purchase("e4", NOW, categories=["books"])))
     assert found.events == pytest.approx(4.0, rel=0.01)
     shares = {
-        name: found.shares[slot_of(f"category:{name}", fine=False)]
+        name: found.shares[hash_to_slot(f"category:{name}", fine=False)]
         for name in ("pets", "pets/cat", "books")
     }
     assert shares == {
@@ -57,7 +57,9 @@ def test_shares_are_those_of_events_with_a_category_or_type() -> None:
 def test_what_a_closed_vocabulary_holds_is_no_taste() -> None:
     bought = Purchase("e", "c", NOW, (Item("p", category="pets", price=4.0, quantity=2),))
     found = decoded(tastes_of(bought))
-    slots = {slot_of(token, fine=False) for token in ("price:4..8", "weekday:weekday", "hour:0-6")}
+    slots = {
+        hash_to_slot(token, fine=False) for token in ("price:4..8", "weekday:weekday", "hour:0-6")
+    }
     assert slots.isdisjoint(found.shares)
     assert 0 not in found.shares
 
@@ -107,7 +109,7 @@ def test_tastes_are_bounded_to_the_greatest_shares() -> None:
     found = decoded(blob)
     assert len(found.shares) == MOST_TASTES
     assert len(blob or b"") == 15 + 3 * MOST_TASTES
-    assert slot_of("category:pets", fine=False) in found.shares
+    assert hash_to_slot("category:pets", fine=False) in found.shares
     assert found.floor == min(found.shares.values())
 
 
@@ -117,9 +119,9 @@ def test_tastes_have_no_names() -> None:
 
 
 def test_only_features_that_a_taxonomy_counts_are_tastes() -> None:
-    assert taste_features(SHOP) == ("category", "attributes.product_type")
-    assert taste_features(shop(features={"fields": ["brand"]})) == ()
-    assert taste_features(shop(features={"fields": ["attributes.product_type", "hour"]})) == (
+    assert list_taste_features(SHOP) == ("category", "attributes.product_type")
+    assert list_taste_features(shop(features={"fields": ["brand"]})) == ()
+    assert list_taste_features(shop(features={"fields": ["attributes.product_type", "hour"]})) == (
         "attributes.product_type",
     )
     bare = shop(features={"fields": ["brand"]})
@@ -130,7 +132,7 @@ def test_tastes_are_found_where_types_have_fine_slots() -> None:
     fine = shop(features={"fine": ["attributes.product_type"]})
     bought = Purchase("e", "c", NOW, (Item("p", attributes={"product_type": "cat food"}),))
     found = decoded(tastes_of(bought, taxonomy=fine))
-    assert slot_of("attributes.product_type:cat food", fine=True) in found.shares
+    assert hash_to_slot("attributes.product_type:cat food", fine=True) in found.shares
 
 
 def test_common_shares_are_read_as_they_were_written_and_damaged_ones_left_out() -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_persona.domain.taxonomy import Taxonomy, load, parse, shipped_path
+from stream_persona.domain.taxonomy import Taxonomy, find_shipped_path, load, parse
 from stream_persona.errors import TaxonomyError
 
 FIVE = "\n".join(f'[[persona]]\nname = "{name}"' for name in "abcde") + "\n"
@@ -41,11 +41,11 @@ def test_personas_with_mistakes_are_not_reported_as_too_few_as_well() -> None:
 
 @pytest.mark.parametrize("name", ["generic-shop", "complete-journey"])
 def test_shipped_taxonomies_are_valid(name: str) -> None:
-    assert load(shipped_path(name)).name == name
+    assert load(find_shipped_path(name)).name == name
 
 
 def test_the_generic_shop_is_the_default() -> None:
-    assert load(None) == load(shipped_path("generic-shop"))
+    assert load(None) == load(find_shipped_path("generic-shop"))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona.domain.time import END, as_field, milliseconds, parse_number
+from stream_persona.domain.time import END, as_field, parse_number, to_milliseconds
 
 #: 2025-11-24, 16:00 UTC.
 SECONDS = 1_764_000_000
@@ -55,7 +55,7 @@ def test_a_number_before_1970_or_after_9999_is_no_time(number: float) -> None:
 @given(st.integers(0, END - 1))
 def test_one_moment_is_the_same_in_every_form(at: int) -> None:
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at)
-    assert milliseconds(as_field(moment)) == at
+    assert to_milliseconds(as_field(moment)) == at
     assert parse_number(at * 1_000_000) == at if at >= 10**11 else True
     assert parse_number(at // 1_000) == at // 1_000 * 1_000 if at < 10**14 else True
 
@@ -63,7 +63,7 @@ def test_one_moment_is_the_same_in_every_form(at: int) -> None:
 @given(st.integers(0, 10**20) | st.floats(0, 2.5e20))
 def test_a_number_as_events_hold_it_is_read_as_the_same_again(number: float) -> None:
     held = as_field(number)
-    assert milliseconds(held) == parse_number(number)
+    assert to_milliseconds(held) == parse_number(number)
     assert as_field(held) == held
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_persona.domain import taxonomy as taxonomies
-from stream_persona.domain.binning import price_band, quantity_band
+from stream_persona.domain.binning import find_price_band, find_quantity_band
 from stream_persona.domain.events import Behaviour, Browse, Engagement, Event, Item, Purchase
 from stream_persona.domain.slots import COARSE_SLOTS, EVENTS
 from stream_persona.domain.taxonomy import FIELDS
@@ -22,7 +22,7 @@ SATURDAY = NOW + 5 * DAY + 6 * HOUR
 def tokens_of(event: Any, **features: Any) -> dict[str, int]:
     """The weight of each token by its name."""
     tokenizer = show_names(Tokenizer(shop(features=features)), event)
-    return {tokenizer.names.name(slot): weight for slot, weight in pairs(tokenizer, event)}
+    return {tokenizer.names.name_slot(slot): weight for slot, weight in pairs(tokenizer, event)}
 
 
 def pairs(tokenizer: Tokenizer, event: Any) -> list[tuple[int, int]]:
@@ -44,9 +44,9 @@ def test_a_number_is_in_its_band_whatever_was_tokenized_before(
     for price, quantity in bought:
         item = Item("p", price=price, quantity=quantity, attributes={"size": f"{price:.0e}"})
         event = Browse("e", "c", NOW, "view", item)
-        names = {tokenizer.names.name(slot) for slot, _ in pairs(tokenizer, event)}
-        assert f"price:{price_band(price)}" in names
-        assert f"quantity:{quantity_band(quantity)}" in names
+        names = {tokenizer.names.name_slot(slot) for slot, _ in pairs(tokenizer, event)}
+        assert f"price:{find_price_band(price)}" in names
+        assert f"quantity:{find_quantity_band(quantity)}" in names
         assert tokenizer.tokenize(event) == Tokenizer(shop()).tokenize(event)
 
 
@@ -110,7 +110,7 @@ def test_hours_and_weekdays_are_the_shops_own() -> None:
 
 def test_a_name_is_found_with_every_event_until_it_needs_no_more_carriers() -> None:
     tokenizer = Tokenizer(shop())
-    food = Name(tokenizer.slot("category", "food"), "category:food", "category:food")
+    food = Name(tokenizer.find_slot("category", "food"), "category:food", "category:food")
     for _ in range(3):
         assert tokenizer.tokenize(purchase("p")).names == (food,)
     settled = Listing((ShownName(*food, MOST_CARRIERS),))
@@ -146,8 +146,8 @@ def test_what_the_team_wrote_and_closed_vocabularies_need_no_carriers() -> None:
     assert tokenizer.tokenize(viewed).names == ()
     opened = Engagement("e", "c", NOW, "sms", "open")
     assert {name.token for name in tokenizer.tokenize(opened).names} == {"channel:sms"}
-    assert tokenizer.names.name(tokenizer.slot("action", "open")) == "action:open"
-    assert tokenizer.names.name(tokenizer.slot("price", "2..4")) == "price:2..4"
+    assert tokenizer.names.name_slot(tokenizer.find_slot("action", "open")) == "action:open"
+    assert tokenizer.names.name_slot(tokenizer.find_slot("price", "2..4")) == "price:2..4"
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_attributes_of_the_taxonomy_are_named_in_any_spelling() -> None:
     event = Purchase("p", "c", NOW, (Item("sku", attributes={"COLOUR": "red"}),))
     assert values(event, "attributes.COLOUR", fields=("attributes.Colour",)) == {"red"}
     tokenizer = Tokenizer(shop(features={"fine": ("attributes.Colour",)}))
-    assert tokenizer.slot("attributes.colour", "red") >= COARSE_SLOTS
+    assert tokenizer.find_slot("attributes.colour", "red") >= COARSE_SLOTS
 
 
 def test_prices_of_any_currency_differ() -> None:

@@ -10,17 +10,17 @@ import pytest
 
 from stream_persona.domain.events import ASSIGNMENT, BROWSE, KINDS, PURCHASE, decode_event
 from stream_persona.errors import InputError
-from stream_persona.files.csv_events import Row, read_columns, read_events
-from stream_persona.files.formats import recognise
+from stream_persona.files.csv_events import EventRow, read_columns, read_events
+from stream_persona.files.formats import recognize
 from stream_persona.replay.files import KIND_NAMES
 
 NAMES = {name: kind for kind, name in enumerate(KIND_NAMES)}
 
 
-def rows(tmp_path: Path, text: str | bytes, kind: int | None = PURCHASE) -> list[Row]:
+def rows(tmp_path: Path, text: str | bytes, kind: int | None = PURCHASE) -> list[EventRow]:
     path = tmp_path / "events.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return list(read_events(recognise(path), kind, NAMES))
+    return list(read_events(recognize(path), kind, NAMES))
 
 
 def events(tmp_path: Path, text: str | bytes, kind: int | None = PURCHASE) -> list[dict[str, Any]]:
@@ -157,7 +157,7 @@ def test_columns_tell_which_kind_of_events_they_hold(
     tmp_path: Path, header: str, kind: int
 ) -> None:
     (path := tmp_path / "a.csv").write_text(f"{header}\n1,2,3\n"[: len(header) + 6])
-    assert read_columns(recognise(path)).guess_kind() == kind
+    assert read_columns(recognize(path)).guess_kind() == kind
 
 
 @pytest.mark.parametrize("header", ["category,Category", "category,items.category"])

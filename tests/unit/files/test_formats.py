@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stream_persona.errors import InputError
-from stream_persona.files.formats import BOM, Format, recognise
+from stream_persona.files.formats import BOM, Format, recognize
 from stream_persona.files.identity import read_content
 from stream_persona.files.rows import read_rows
 
@@ -58,12 +58,12 @@ def test_a_file_is_what_its_content_is(
 ) -> None:
     path = tmp_path / "a.wrong-name"
     path.write_bytes(gzipped(mark + content) if packed else mark + content)
-    assert (recognise(path).format, recognise(path).gzipped) == (expected, packed)
+    assert (recognize(path).format, recognize(path).gzipped) == (expected, packed)
 
 
 def test_parquet_is_known_by_its_first_bytes(tmp_path: Path) -> None:
     (path := tmp_path / "events").write_bytes(b"PAR1....")
-    assert recognise(path).format is Format.PARQUET
+    assert recognize(path).format is Format.PARQUET
 
 
 def workbook() -> bytes:
@@ -121,7 +121,7 @@ def test_what_cannot_be_read_is_refused_in_one_sentence(
 ) -> None:
     (path := tmp_path / "events.jsonl").write_bytes(content)
     with pytest.raises(InputError, match=sentence) as caught:
-        read_content(recognise(path))
+        read_content(recognize(path))
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
 
@@ -130,7 +130,7 @@ def test_what_cannot_be_read_is_refused_in_one_sentence(
 def test_a_file_without_events_is_empty(tmp_path: Path, content: bytes) -> None:
     (path := tmp_path / "events").write_bytes(content)
     with pytest.raises(InputError, match="is empty"):
-        read_content(recognise(path))
+        read_content(recognize(path))
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         (tmp_path / "nowhere", "cannot be read: No such file"),
     ):
         with pytest.raises(InputError, match=sentence):
-            recognise(path)
+            recognize(path)
 
 
 @pytest.mark.parametrize(
@@ -156,14 +156,14 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
 )
 def test_values_are_cut_out_of_json_of_any_shape(tmp_path: Path, content: bytes) -> None:
     (path := tmp_path / "a.json").write_bytes(content)
-    values = [re.sub(rb"\s", b"", value) for _, value in read_rows(recognise(path))]
+    values = [re.sub(rb"\s", b"", value) for _, value in read_rows(recognize(path))]
     assert values == [b'{"n":1}', b'{"n":2}', b'{"n":3}']
 
 
 def test_a_long_array_is_read_value_by_value(tmp_path: Path) -> None:
     values = [b'{"query": "%s", "n": %d}' % ("é".encode() * (n % 2_000), n) for n in range(3_000)]
     (path := tmp_path / "a.json").write_bytes(b"[" + b", ".join(values) + b"]")
-    assert list(read_rows(recognise(path))) == list(enumerate(values, 1))
+    assert list(read_rows(recognize(path))) == list(enumerate(values, 1))
 
 
 @pytest.mark.parametrize(
@@ -179,11 +179,11 @@ def test_a_long_array_is_read_value_by_value(tmp_path: Path) -> None:
 def test_an_array_that_is_broken_says_where(tmp_path: Path, content: bytes, sentence: str) -> None:
     (path := tmp_path / "a.json").write_bytes(content)
     with pytest.raises(InputError, match=sentence):
-        read_content(recognise(path))
+        read_content(recognize(path))
 
 
 def test_a_line_without_end_is_not_kept(tmp_path: Path) -> None:
     (path := tmp_path / "a").write_bytes(b'{"q": "' + b"x" * 9_000_000 + b'"}\n' + EVENT + b"\n")
-    first, second = read_rows(recognise(path))
+    first, second = read_rows(recognize(path))
     assert len(first[1]) < 1_100_000
     assert second == (2, EVENT + b"\n")

@@ -12,8 +12,8 @@ from stream_persona.errors import InputError, SettingsError
 from stream_persona.files.unreadable import Unreadable
 from stream_persona.ingestion.documents import DocumentFiles
 from stream_persona.ingestion.events import Found
-from stream_persona.ingestion.run import Request, cut, ingest
-from stream_persona.ingestion.summary import Summary
+from stream_persona.ingestion.run import IngestRequest, cut, ingest
+from stream_persona.ingestion.summary import IngestSummary
 from stream_persona.kafka.sender import Outgoing
 from stream_persona.replay.run import hide
 from stream_persona.settings import Settings
@@ -129,12 +129,12 @@ async def test_a_dry_run_counts_all_that_comes_of_documents(
     settings: Settings, tmp_path: Path
 ) -> None:
     batch = {"batch": [order("1"), search("2"), {"type": "page"}, {"type": "track"}, IDENTIFY]}
-    summary, path = Summary(), write(tmp_path, batch, {"type": "screen"}, IDENTIFY)
-    request = Request([path], dry_run=True, source=TOPIC)
+    summary, path = IngestSummary(), write(tmp_path, batch, {"type": "screen"}, IDENTIFY)
+    request = IngestRequest([path], dry_run=True, source=TOPIC)
     seconds = iter([10.0, 12.5])
     clocks = Clocks(lambda: next(seconds), lambda: NOW)
     await ingest(settings, shop(), request, summary, hide, print, clocks)
-    facts = summary.plain()
+    facts = summary.to_plain()
     assert facts["events"] == {"purchase": 1, "browse": 1}
     assert facts["left_out"] == {"not_of_interest": 2, "identity_link": 2}
     assert facts["unreadable"] == {"invalid_field": 1}

@@ -9,7 +9,7 @@ import pytest
 
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import encode
-from stream_persona.files.formats import recognise
+from stream_persona.files.formats import recognize
 from stream_persona.files.unreadable import Unreadable
 from stream_persona.ingestion.events import EventFiles, Found
 from stream_persona.ingestion.run import cut
@@ -24,7 +24,7 @@ TOPICS = SETTINGS.input_topics
 
 def read(path: Path, kind: int | None = None, first: int = 1, last: int = 99) -> list[Found]:
     files = EventFiles(SETTINGS, TAXONOMY, kind, lambda: NOW)
-    return [each for _, found in files.read(recognise(path), first, last) for each in found]
+    return [each for _, found in files.read(recognize(path), first, last) for each in found]
 
 
 def test_each_kind_goes_to_its_topic_as_it_stands(tmp_path: Path) -> None:

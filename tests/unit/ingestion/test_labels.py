@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from stream_persona.domain.events import encode, event_time
+from stream_persona.domain.events import encode, get_event_time
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import DecodeError
-from stream_persona.files.csv_events import Row
-from stream_persona.ingestion.labels import Label, LabelReader, Mistake
+from stream_persona.files.csv_events import EventRow
+from stream_persona.ingestion.labels import LabelReader, LabelRow, Mistake
 from tests.support.constants import DAY, NOW, PERSONAS, SECOND
 
 TAXONOMY = Taxonomy.model_validate({
@@ -24,16 +24,16 @@ TAXONOMY = Taxonomy.model_validate({
 ALL = ", ".join(TAXONOMY.names)
 
 
-def read(fields: Any, **options: Any) -> Label | Mistake:
+def read(fields: Any, **options: Any) -> LabelRow | Mistake:
     value = fields if isinstance(fields, bytes) else encode(fields)
     chosen = {"source": "cli", "now": NOW, "withdraw_empty": False, **options}
     reader = LabelReader(TAXONOMY, NobodyIds(), **chosen)
-    return reader.read(Row(7, value))[0]
+    return reader.read(EventRow(7, value))[0]
 
 
-def label(fields: Any, **options: Any) -> Label:
+def label(fields: Any, **options: Any) -> LabelRow:
     found = read(fields, **options)
-    assert isinstance(found, Label), found
+    assert isinstance(found, LabelRow), found
     return found
 
 
@@ -60,7 +60,7 @@ def test_a_persona_is_that_of_the_taxonomy_in_any_spelling_and_by_a_former_name(
 
 def test_a_row_without_more_happens_now_and_has_the_given_source() -> None:
     event = label(row(), source="survey").event
-    assert (event_time(event), event.source, event.expires_at) == (NOW, "survey", None)
+    assert (get_event_time(event), event.source, event.expires_at) == (NOW, "survey", None)
 
 
 def test_fields_of_a_row_are_those_of_its_assignment() -> None:
@@ -69,7 +69,7 @@ def test_fields_of_a_row_are_those_of_its_assignment() -> None:
         assignment_id="a1",
     )  # fmt: skip
     event = label(given).event
-    assert (event_time(event), event.source, event.assignment_id) == (NOW, "crm", "a1")
+    assert (get_event_time(event), event.source, event.assignment_id) == (NOW, "crm", "a1")
     assert str(event.expires_at) == "2026-01-01 00:00:00+01:00"
 
 
@@ -154,19 +154,19 @@ def test_a_persona_that_is_missing_is_a_mistake_also_when_empty_ones_withdraw() 
 
 def test_fields_that_nobody_reads_are_named() -> None:
     reader = LabelReader(TAXONOMY, NobodyIds(), "cli", NOW, withdraw_empty=False)
-    _, ignored = reader.read(Row(1, encode(row(expire_at=NOW, note="x", topic="assignments"))))
+    _, ignored = reader.read(EventRow(1, encode(row(expire_at=NOW, note="x", topic="assignments"))))
     assert ignored == ["expire_at", "note"]
 
 
 def test_a_row_that_could_not_be_cut_into_cells_is_shown_whole() -> None:
     reader = LabelReader(TAXONOMY, NobodyIds(), "cli", NOW, withdraw_empty=False)
     error = DecodeError("invalid_field", "the row has 1 cells")
-    found, _ = reader.read(Row(3, b"student;c;d", error))
+    found, _ = reader.read(EventRow(3, b"student;c;d", error))
     assert found == Mistake(3, "invalid_field", "", "'student;c;d'", "the row has 1 cells")
 
 
 def test_own_ids_of_nobody_are_those_of_the_settings(tmp_path: Path) -> None:
     reader = LabelReader(TAXONOMY, NobodyIds(["walk-in"]), "cli", NOW, withdraw_empty=False)
-    found, _ = reader.read(Row(1, encode(row(customer_id="WALK-IN"))))
+    found, _ = reader.read(EventRow(1, encode(row(customer_id="WALK-IN"))))
     assert isinstance(found, Mistake)
-    assert isinstance(reader.read(Row(1, encode(row(customer_id="guest"))))[0], Label)
+    assert isinstance(reader.read(EventRow(1, encode(row(customer_id="guest"))))[0], LabelRow)

@@ -6,7 +6,7 @@ import pytest
 
 from stream_persona.domain.events import encode
 from stream_persona.inspection.report import make_report
-from stream_persona.inspection.sample import Message, Sample
+from stream_persona.inspection.sample import InputSample, SampledMessage
 from tests.support.constants import DAY, HOUR, MINUTE, NOW
 from tests.support.events import shop
 from tests.support.inspection import TOPICS, order, report_on, suggested
@@ -88,8 +88,8 @@ def test_retries_ids_of_sessions_and_edited_orders_are_told_apart() -> None:
     session = [order(n, customer_id="b", event_id="session") for n in range(10)]
     edited = [order(n, customer_id="c", order_id="O-1") for n in range(20, 25)]
     sent = [(retry, 0), (retry, 5 * MINUTE), *((each, 0) for each in [*session, *edited])]
-    messages = [Message(encode(each), "1", sent_at=NOW + after) for each, after in sent]
-    report = make_report(Sample("orders", messages, 0), shop(), TOPICS, 8, NOW)
+    messages = [SampledMessage(encode(each), "1", sent_at=NOW + after) for each, after in sent]
+    report = make_report(InputSample("orders", messages, 0), shop(), TOPICS, 8, NOW)
     repeats = report["repeats"]
     assert (repeats["retries"]["messages"], repeats["retries"]["after_ms"]["most"]) == (
         1, 5 * MINUTE,

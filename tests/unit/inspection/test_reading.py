@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 
 from stream_persona.domain.events import encode
 from stream_persona.errors import InputError
-from stream_persona.inspection.reading import read_file, spread
+from stream_persona.inspection.reading import read_file, share_out_limit
 from tests.support.commands import Ended
 from tests.support.event_files import SETTINGS
 from tests.support.inspection import order
@@ -20,10 +20,10 @@ from tests.support.inspection import order
 def test_the_latest_of_all_partitions_are_read_evenly() -> None:
     lengths = {0: (5, 5), 1: (100, 130), 2: (0, 1_000), 3: (0, 7)}
     held = {TopicPartition("t", p): range(*bounds) for p, bounds in lengths.items()}
-    found = {tp.partition: offsets for tp, offsets in spread(held, 101).items()}
+    found = {tp.partition: offsets for tp, offsets in share_out_limit(held, 101).items()}
     assert found == {0: range(5, 5), 1: range(100, 130), 2: range(936, 1_000), 3: range(7)}
-    assert sum(map(len, spread(held, 2).values())) == 2
-    assert sum(map(len, spread(held, 5_000).values())) == 1_037
+    assert sum(map(len, share_out_limit(held, 2).values())) == 2
+    assert sum(map(len, share_out_limit(held, 5_000).values())) == 1_037
 
 
 def test_the_first_rows_of_a_file_are_read(tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ import pytest
 from stream_persona.domain.events import encode
 from stream_persona.errors import DecodeError
 from stream_persona.inspection.report import make_report
-from stream_persona.inspection.sample import Message, Sample, TopicFacts
+from stream_persona.inspection.sample import InputSample, SampledMessage, TopicSetup
 from tests.support.constants import DAY, NOW
 from tests.support.events import shop
 from tests.support.inspection import TOPICS, field, order, report_on, sample_of, suggested
 
-TOPIC = TopicFacts(8, {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete"})
+TOPIC = TopicSetup(8, {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete"})
 
 
 def item(**fields: Any) -> list[dict[str, Any]]:
@@ -24,8 +24,8 @@ def item(**fields: Any) -> list[dict[str, Any]]:
 
 
 def test_sound_messages_have_nothing_to_suggest() -> None:
-    keyed = [Message(encode(order(n)), f"0/{n}", key=f"C{n}".encode()) for n in range(50)]
-    report = make_report(Sample("orders", keyed, 0, TOPIC), shop(), TOPICS, 8, NOW + DAY)
+    keyed = [SampledMessage(encode(order(n)), f"0/{n}", key=f"C{n}".encode()) for n in range(50)]
+    report = make_report(InputSample("orders", keyed, 0, TOPIC), shop(), TOPICS, 8, NOW + DAY)
     assert report["suggestions"] == []
     assert (report["readable"]["messages"], report["readable"]["readable"]) == (50, 50)
 
@@ -209,7 +209,7 @@ def test_messages_of_another_shape_are_recognised(value: object, words: str) -> 
 
 def test_a_topic_is_held_against_what_it_should_be() -> None:
     configs = {"message.timestamp.type": "CreateTime", "cleanup.policy": "compact"}
-    report = report_on(order(1), order(2), topic=TopicFacts(4, configs), key=b"C1")
+    report = report_on(order(1), order(2), topic=TopicSetup(4, configs), key=b"C1")
     assert report["topic"]["keys"]["other_keys"] == 1
     assert suggested(report, "message.timestamp.type=LogAppendTime")["concerns"] == 2
     assert suggested(report, "cleanup.policy=delete")["concerns"] == 2
@@ -223,8 +223,8 @@ def test_a_topic_of_another_name_is_told_whose_it_could_be() -> None:
 
 
 def test_a_bad_row_of_a_file_keeps_its_reason() -> None:
-    bad = Message(b"a,b", "row 2", error=DecodeError("invalid_field", "the row has 2 cells"))
-    report = make_report(Sample("orders.csv", [bad], 0, format="CSV"), shop(), TOPICS, 8, NOW)
+    bad = SampledMessage(b"a,b", "row 2", error=DecodeError("invalid_field", "the row has 2 cells"))
+    report = make_report(InputSample("orders.csv", [bad], 0, format="CSV"), shop(), TOPICS, 8, NOW)
     assert report["readable"]["unreadable"][0]["detail"] == "the row has 2 cells"
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from aiokafka import ConsumerRecord
 
-from stream_persona.inspection.reading import kinds_by_name
+from stream_persona.inspection.reading import map_names_to_kinds
 from stream_persona.inspection.report import make_report
-from stream_persona.inspection.sample import Message, Sample, read_all
+from stream_persona.inspection.sample import InputSample, SampledMessage, read_all
 from stream_persona.inspection.sources import map_sample
 from stream_persona.settings import Settings
 from tests.support.constants import NOW
@@ -27,9 +27,11 @@ from tests.support.workers import fetch, raw
 SHOP = shop()
 
 
-async def mapped(settings: Settings, *records: ConsumerRecord, topic: str = TOPIC) -> Sample:
-    found = [Message(each.value, f"0/{each.offset}", 0, each.key, NOW, NOW) for each in records]
-    return await map_sample(Sample(topic, found), records, settings, SHOP)
+async def mapped(settings: Settings, *records: ConsumerRecord, topic: str = TOPIC) -> InputSample:
+    found = [
+        SampledMessage(each.value, f"0/{each.offset}", 0, each.key, NOW, NOW) for each in records
+    ]
+    return await map_sample(InputSample(topic, found), records, settings, SHOP)
 
 
 async def test_each_source_says_what_it_made_of_the_messages(tmp_path: Path) -> None:
@@ -53,9 +55,9 @@ async def test_what_is_inspected_are_the_events(tmp_path: Path) -> None:
     settings = source_settings(tmp_path, SEGMENT)
     batch = message(0, order("a"), search("b", "other"))
     sample = await mapped(settings, batch, raw(TOPIC, b"{", 1))
-    readings = read_all(sample, kinds_by_name(settings))
+    readings = read_all(sample, map_names_to_kinds(settings))
     assert [each.error is None for each in readings] == [True, True, False]
-    report = make_report(sample, SHOP, kinds_by_name(settings), 8, NOW)
+    report = make_report(sample, SHOP, map_names_to_kinds(settings), 8, NOW)
     assert report["readable"]["kinds"]["browses"] == 1
     assert report["sources"][0]["events"] == {"purchases": 1, "browses": 1}
 

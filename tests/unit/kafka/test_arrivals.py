@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from aiokafka import ConsumerRecord
 
-from stream_persona.domain.events import Event, encode, event_time
+from stream_persona.domain.events import Event, encode, get_event_time
 from stream_persona.domain.features import compute_profiles
 from stream_persona.errors import DecodeError
 from stream_persona.kafka.arrivals import EventReader, find_arrival
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.kafka.router import MessageRouter
 from stream_persona.store.memory import MemoryTables
 from tests.support.constants import DAY, HOUR, NOW
@@ -122,7 +122,7 @@ def test_a_deletion_that_is_clamped_is_counted() -> None:
 def test_a_reroute_of_an_event_without_an_arrival_has_none_either() -> None:
     two = worker_settings(partitions=2)
     router = MessageRouter(two, SHOP, now=lambda: NOW)
-    home = home_partition("c", 2)
+    home = find_home_partition("c", 2)
     away = [replace(each, partition=1 - home) for each in claimed(purchase("p"))]
     (moved,) = router.route(away).reroutes
     assert dict(moved.headers)["timestamp"] == b"-1"
@@ -139,7 +139,7 @@ def test_a_reroute_of_an_event_without_an_arrival_has_none_either() -> None:
 def test_every_reader_bounds_times_by_its_own_clock(event: Event) -> None:
     kind, (message,) = kind_of(event), claimed(event)
     later = EventReader(SHOP, lambda: YEAR_2045)
-    assert later.read(kind, message).at == event_time(event)
+    assert later.read(kind, message).at == get_event_time(event)
     assert later.read(kind, replace(message, timestamp_type=1)).arrived_at == YEAR_2045
     early = EventReader(SHOP, lambda: NOW)
     if kind == kind_of(deletion("d")):

@@ -8,7 +8,7 @@ import pytest
 from stream_persona.domain.events import ASSIGNMENT, Assignment, decode_event, encode
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import DecodeError, QueryError, UnavailableError
-from stream_persona.kafka.commands import Commands, new_assignment, new_deletion
+from stream_persona.kafka.commands import Commands, make_assignment, make_deletion
 from tests.support.constants import NOW
 from tests.support.events import shop
 from tests.support.workers import worker_settings
@@ -17,7 +17,7 @@ SHOP = shop()
 
 
 def assignment(customer: str = "c", persona: str | None = "parent", **more: Any) -> Assignment:
-    return new_assignment(SHOP, customer, persona, **{"at": NOW} | more)
+    return make_assignment(SHOP, customer, persona, **{"at": NOW} | more)
 
 
 def test_an_assignment_is_an_event_that_a_worker_reads() -> None:
@@ -28,7 +28,7 @@ def test_an_assignment_is_an_event_that_a_worker_reads() -> None:
 
 def test_two_commands_have_ids_of_their_own() -> None:
     assert assignment().assignment_id != assignment().assignment_id
-    assert new_deletion("c", at=NOW).request_id != new_deletion("c", at=NOW).request_id
+    assert make_deletion("c", at=NOW).request_id != make_deletion("c", at=NOW).request_id
 
 
 @pytest.mark.parametrize("persona", ["astronaut", "", "\ud800", "x" * 1_000])
@@ -45,7 +45,7 @@ def test_no_command_is_about_nobody(customer: str) -> None:
     with pytest.raises(QueryError, match="stands for nobody"):
         assignment(customer)
     with pytest.raises(QueryError, match="stands for nobody"):
-        new_deletion(customer, at=NOW)
+        make_deletion(customer, at=NOW)
     own = NobodyIds(["kiosk"])
     if customer.strip():
         assert assignment(customer, nobody=own).customer_id == customer
@@ -58,7 +58,7 @@ def test_an_id_that_no_customer_can_have_is_refused(customer: str) -> None:
     with pytest.raises(DecodeError):
         assignment(customer)
     with pytest.raises(DecodeError):
-        new_deletion(customer, at=NOW)
+        make_deletion(customer, at=NOW)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ async def test_an_assignment_of_the_year_9999_gives_way_to_a_later_one() -> None
     later = NOW + FAR + 1
     right = arrived(assignment("b", later, persona="parent"), later, 1)
     tables, _ = await left_by([wrong, right])
-    assert stored(tables).active_label() == "parent"
+    assert stored(tables).find_active_label() == "parent"
 
 
 async def test_a_deletion_of_the_year_9999_does_not_drop_what_comes_later() -> None:
@@ -57,14 +57,14 @@ async def test_a_deletion_of_the_year_9999_does_not_drop_what_comes_later() -> N
 
 async def test_an_assignment_that_ends_in_the_year_9999_holds() -> None:
     tables, _ = await left_by(fetch(assignment("a", expires_at=YEAR_9999), purchase("p")))
-    assert stored(tables).active_label() == "parent"
+    assert stored(tables).find_active_label() == "parent"
 
 
 async def test_a_correction_right_after_an_assignment_of_the_year_9999_holds() -> None:
     wrong = arrived(assignment("a", YEAR_9999, persona="gamer"), NOW, 0)
     right = arrived(assignment("b", NOW + 1, persona="parent"), NOW + 1, 1)
     tables, _ = await left_by([wrong, right])
-    assert stored(tables).active_label() == "parent"
+    assert stored(tables).find_active_label() == "parent"
 
 
 async def test_what_comes_right_after_a_deletion_of_the_year_9999_counts() -> None:

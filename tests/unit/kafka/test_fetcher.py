@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from stream_persona.kafka.faust_app import BatchApp, faust_options
+from stream_persona.kafka.faust_app import BatchApp, make_faust_options
 from stream_persona.kafka.fetcher import ConsumerThread, FetchGate
 from stream_persona.settings import Settings
 
 
 async def test_quiet_partitions_hold_busy_ones_up_for_a_tenth_of_a_second_at_most() -> None:
-    app = BatchApp(**faust_options(Settings(_env_file=None)))
+    app = BatchApp(**make_faust_options(Settings(_env_file=None)))
     thread = ConsumerThread(app.consumer)
     made = thread._create_worker_consumer(app.transport)
     assert made._fetch_max_wait_ms <= 100

@@ -13,7 +13,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
-from stream_persona.kafka.group import GroupState, client_id_of, count_members, load_group
+from stream_persona.kafka.group import GroupState, count_members, load_group, make_client_id
 from tests.support.deployments import OURS, SETTINGS, THEIRS
 
 
@@ -65,7 +65,7 @@ async def test_metadata_that_is_no_id_is_a_commit_without_one(metadata: str) -> 
 
 async def test_members_carry_ids_before_they_commit() -> None:
     broker = Broker()
-    broker.clients = [client_id_of(OURS), client_id_of(THEIRS), "faust-0.15.3", "kcat"]
+    broker.clients = [make_client_id(OURS), make_client_id(THEIRS), "faust-0.15.3", "kcat"]
     assert await broker.state() == GroupState(False, frozenset({OURS, THEIRS}), 4)
     assert await count_members(cast("AIOKafkaAdminClient", broker), "group") == 4
 

@@ -8,7 +8,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from stream_persona.domain.events import encode
 from stream_persona.errors import DecodeError
 from stream_persona.kafka.origins import Origin, Origins, check_origin
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.kafka.router import MessageRouter
 from stream_persona.store.memory import MemoryTables
 from tests.support.constants import DAY, HOUR, NOW
@@ -79,7 +79,7 @@ async def test_headers_that_others_add_to_a_reroute_do_no_harm() -> None:
 @pytest.mark.parametrize("at", [-(1 << 63), -1, 0, 1 << 62, (1 << 63) - 1])
 async def test_a_message_of_any_timestamp_is_an_event_at_home_and_when_rerouted(at: int) -> None:
     bought, two = encode(purchase("p")), worker_settings(partitions=2)
-    home = home_partition("c", 2)
+    home = find_home_partition("c", 2)
     router = MessageRouter(two, SHOP)
     elsewhere = router.route([raw("purchases", bought, 3, 1 - home, at=at)])
     (message,) = elsewhere.reroutes

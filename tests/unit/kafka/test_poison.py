@@ -260,9 +260,9 @@ def test_the_largest_purchase_has_no_more_tokens_than_are_stated() -> None:
 def test_the_memory_of_a_tokenizer_is_bounded_whatever_attributes_are_called() -> None:
     tokenizer = Tokenizer(SHOP)
     for i in range(110_000):
-        tokenizer.slot(f"attributes.k{i % 3_000}", f"v{i}")
+        tokenizer.find_slot(f"attributes.k{i % 3_000}", f"v{i}")
         if i % 10 == 0:
-            tokenizer.slot("brand", "x" * 1_000 + str(i // 10 % 1_000))
+            tokenizer.find_slot("brand", "x" * 1_000 + str(i // 10 % 1_000))
     assert len(tokenizer.slots) <= 100_000
     assert len(tokenizer.slots._unsettled) <= 100_000
     assert tokenizer.names.found == []

@@ -24,5 +24,5 @@ async def test_a_client_that_fences_reads_the_certificates_as_they_are_by_then(
     monkeypatch.setattr(publisher, "connection_options", read_certificates)
     publishing = KafkaPublisher(worker_settings())
     before = len(contexts)
-    claimants = [publishing._claimant(0) for _ in range(2)]
+    claimants = [publishing._get_claimant(0) for _ in range(2)]
     assert [each.client._ssl_context for each in claimants] == contexts[before:]

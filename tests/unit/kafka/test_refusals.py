@@ -8,7 +8,7 @@ from aiokafka import errors as kafka
 from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_persona.errors import SettingsError, TopologyError, UnavailableError
-from stream_persona.kafka.refusals import check_session, explain_refusal, explaining
+from stream_persona.kafka.refusals import check_session, explain_missing_right, explain_refusal
 from stream_persona.settings import Settings
 
 
@@ -38,7 +38,7 @@ def test_a_right_that_lacks_is_named(error: kafka.KafkaError, right: str) -> Non
     assert isinstance(explained, TopologyError)
     assert right in str(explained)
     assert "\n" not in str(explained)
-    with pytest.raises(TopologyError), explaining(Settings(_env_file=None), "Write"):
+    with pytest.raises(TopologyError), explain_missing_right(Settings(_env_file=None), "Write"):
         raise error
 
 

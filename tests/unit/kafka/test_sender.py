@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from stream_persona.kafka.sender import CHUNK, Outgoing, Pace, Receipt, count_confirmed
+from stream_persona.kafka.sender import CHUNK, Outgoing, Pace, SendCounts, count_confirmed
 
 
 class Clock:
@@ -76,7 +76,7 @@ async def test_all_up_to_the_last_confirmed_line_is_confirmed(
         elif end == "-":
             future.set_exception(OSError())
         sending.append(future)
-    receipt = Receipt()
+    receipt = SendCounts()
     each = count_confirmed(messages, sending, receipt)
     assert each == [end == "+" for end in ends]
     assert (receipt.confirmed, receipt.last_confirmed_line) == (confirmed, line)

@@ -14,15 +14,15 @@ from stream_persona.domain.inputs import (
     OFFSETS_END,
     is_of_file,
     is_of_source,
-    is_own,
-    partition_of_source,
+    is_own_topic,
+    number_source_partition,
     place_events,
 )
 from stream_persona.kafka.mapped_reroutes import drop_mapped
-from stream_persona.kafka.partitioner import home_partition
-from stream_persona.kafka.router import HistoryRouter, MessageRouter
+from stream_persona.kafka.partitioner import find_home_partition
+from stream_persona.kafka.router import MessageRouter, RereadRouter
 from stream_persona.pipeline.types import Delivery
-from stream_persona.replay.files import file_partition
+from stream_persona.replay.files import number_file_partition
 from stream_persona.replay.messages import TopicMessages
 from stream_persona.settings import Settings
 from stream_persona.store.memory import MemoryTables
@@ -88,9 +88,9 @@ def test_messages_of_several_events_give_equal_bytes_however_often_and_in_whatev
     own = MessageRouter(settings, SHOP).route(
         [
             *fetch(purchase("own", NOW + HOUR, "ann"), deletion("d", NOW + DAY // 2, "ann"),
-                   partition=home_partition("ann", 4), settings=settings),
+                   partition=find_home_partition("ann", 4), settings=settings),
             *fetch(purchase("own", NOW + HOUR, "bob"),
-                   partition=home_partition("bob", 4), settings=settings),
+                   partition=find_home_partition("bob", 4), settings=settings),
         ]
     ).deliveries  # fmt: skip
     expected = fold_batches([[*deliver(settings, forward(settings, messages)[0]), *own]], SHOP)
@@ -137,11 +137,11 @@ def test_places_in_a_message_rise_by_kind_and_end_where_the_next_message_begins(
 
 
 def test_inputs_of_topics_sources_and_files_are_told_apart() -> None:
-    source = PURCHASE << 16 | partition_of_source(TOPIC, 5)
-    file, own = DELETION << 16 | file_partition(TOPIC), DELETION << 16 | 5
-    assert (is_own(own), is_of_source(own), is_of_file(own)) == (True, False, False)
-    assert (is_own(source), is_of_source(source), is_of_file(source)) == (False, True, False)
-    assert (is_own(file), is_of_source(file), is_of_file(file)) == (False, False, True)
+    source = PURCHASE << 16 | number_source_partition(TOPIC, 5)
+    file, own = DELETION << 16 | number_file_partition(TOPIC), DELETION << 16 | 5
+    assert (is_own_topic(own), is_of_source(own), is_of_file(own)) == (True, False, False)
+    assert (is_own_topic(source), is_of_source(source), is_of_file(source)) == (False, True, False)
+    assert (is_own_topic(file), is_of_source(file), is_of_file(file)) == (False, False, True)
     assert source < 1 << 63
 
 
@@ -247,7 +247,7 @@ def test_a_topic_of_ours_may_be_a_source_too(tmp_path: Path) -> None:
     foreign = {
         "type": "order", "id": "f", "user": "c", "at": NOW, "lines": [{"sku": "p", "cat": "food"}]
     }  # fmt: skip
-    home = home_partition("c", 4)
+    home = find_home_partition("c", 4)
     own, other = fetch(purchase("p"), partition=home, settings=settings), json.dumps(foreign)
     routed = MessageRouter(settings, SHOP).route([*own, raw("purchases", other.encode(), 9, home)])
     (delivered,), (rerouted,) = routed.deliveries, routed.reroutes
@@ -259,15 +259,15 @@ def test_a_topic_of_ours_may_be_a_source_too(tmp_path: Path) -> None:
 def test_the_past_of_a_topic_of_ours_is_as_it_was_mapped_then(tmp_path: Path) -> None:
     both = {**json.loads(encode(purchase("p"))), "type": "order", "id": "p", "user": "c",
             "at": NOW, "lines": [{"sku": "p", "cat": "toys"}]}  # fmt: skip
-    settings, home = source_settings(tmp_path, OWN), home_partition("c", 4)
+    settings, home = source_settings(tmp_path, OWN), find_home_partition("c", 4)
     as_read = raw("purchases", json.dumps(both).encode(), 9, home)
     reroutes, _ = forward(settings, [as_read])
-    past = HistoryRouter(source_settings(tmp_path), SHOP).route([as_read, *reroutes]).deliveries
+    past = RereadRouter(source_settings(tmp_path), SHOP).route([as_read, *reroutes]).deliveries
     (mapped,) = drop_mapped(past, settings.input_topics)
     assert is_of_source(mapped.source)
-    before = HistoryRouter(settings, SHOP).route([as_read]).deliveries
+    before = RereadRouter(settings, SHOP).route([as_read]).deliveries
     (unmapped,) = drop_mapped(before, settings.input_topics)
-    assert is_own(unmapped.source)
+    assert is_own_topic(unmapped.source)
 
 
 def test_a_source_cannot_be_a_topic_that_workers_write(tmp_path: Path) -> None:

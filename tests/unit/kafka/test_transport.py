@@ -9,7 +9,12 @@ import pytest
 from aiokafka import ConsumerRecord
 from faust.types import TP, ConsumerMessage
 
-from stream_persona.kafka.faust_app import UNACKED_POLLS, BatchApp, batch_topic, faust_options
+from stream_persona.kafka.faust_app import (
+    UNACKED_POLLS,
+    BatchApp,
+    make_batch_topic,
+    make_faust_options,
+)
 from stream_persona.kafka.fetcher import Fetched
 from stream_persona.kafka.transport import UNACKED_BYTES, Consumer
 from stream_persona.settings import Settings
@@ -25,8 +30,8 @@ class LastingApp(BatchApp):
 
 @pytest.mark.parametrize("value", [[], ["record"]])
 async def test_faust_hands_the_value_on_as_it_is(value: list[str]) -> None:
-    app = LastingApp(**faust_options(Settings(_env_file=None)))
-    topic = batch_topic(app, "purchases", "browses")
+    app = LastingApp(**make_faust_options(Settings(_env_file=None)))
+    topic = make_batch_topic(app, "purchases", "browses")
     message = faust.types.Message(
         "purchases", 0, 9, timestamp=0.0, timestamp_type=0, headers=None, key=None, value=value,
         checksum=None,
@@ -37,7 +42,7 @@ async def test_faust_hands_the_value_on_as_it_is(value: list[str]) -> None:
 
 async def test_a_fetcher_that_is_cancelled_while_an_ack_makes_room_ends() -> None:
     settings = Settings(_env_file=None, max_batch_records=10)
-    consumer = LastingApp(**faust_options(settings)).consumer
+    consumer = LastingApp(**make_faust_options(settings)).consumer
     full = UNACKED_POLLS * 10
     consumer._position(TP("purchases", 0)).deliver(0, full - 1, records=full, position=full)
     waiting = asyncio.create_task(consumer._may_fetch(60.0))
@@ -49,7 +54,7 @@ async def test_a_fetcher_that_is_cancelled_while_an_ack_makes_room_ends() -> Non
 
 
 async def test_fetching_waits_while_few_but_large_records_are_not_acked() -> None:
-    consumer = LastingApp(**faust_options(Settings(_env_file=None))).consumer
+    consumer = LastingApp(**make_faust_options(Settings(_env_file=None))).consumer
     tp = TP("purchases", 0)
     consumer._position(tp).deliver(0, 9, records=10, position=10, size=UNACKED_BYTES)
     assert not await consumer._may_fetch(0.01)
@@ -69,7 +74,7 @@ def message_of(consumer: Consumer, offset: int) -> ConsumerMessage:
 
 
 async def test_the_next_batch_is_fetched_once_it_is_asked_for() -> None:
-    consumer = LastingApp(**faust_options(Settings(_env_file=None))).consumer
+    consumer = LastingApp(**make_faust_options(Settings(_env_file=None))).consumer
     assert await consumer._may_fetch(0.01)
     first = message_of(consumer, 0)
     assert not await consumer._may_fetch(0.01)
@@ -80,14 +85,14 @@ async def test_the_next_batch_is_fetched_once_it_is_asked_for() -> None:
 
 
 async def test_a_request_after_an_older_batch_brings_no_second_one() -> None:
-    consumer = LastingApp(**faust_options(Settings(_env_file=None))).consumer
+    consumer = LastingApp(**make_faust_options(Settings(_env_file=None))).consumer
     first, _ = message_of(consumer, 0), message_of(consumer, 1)
     consumer.request(Asked(first))
     assert not await consumer._may_fetch(0.01)
 
 
 async def test_an_assignment_asks_for_what_may_have_been_taken_away() -> None:
-    consumer = LastingApp(**faust_options(Settings(_env_file=None))).consumer
+    consumer = LastingApp(**make_faust_options(Settings(_env_file=None))).consumer
     lost = message_of(consumer, 0)
     with suppress(Exception):  # this app was never started
         await consumer.on_partitions_assigned(set())

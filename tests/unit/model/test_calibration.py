@@ -6,12 +6,17 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from stream_persona.model.calibration import MIN_PANEL, Calibration, fit_calibration, posterior
+from stream_persona.model.calibration import (
+    MIN_PANEL,
+    Calibration,
+    compute_posterior,
+    fit_calibration,
+)
 from stream_persona.model.calibration_panel import Member
 from stream_persona.model.cross_fitting import CrossFit, cross_fit
 from stream_persona.model.estimator import derive_from
 from stream_persona.model.gains import Gains
-from stream_persona.model.statistics import FOLDS, Stacked, Sums, contribution
+from stream_persona.model.statistics import FOLDS, Stacked, Sums, make_contribution
 from tests.support.constants import PERSONAS
 from tests.support.panels import anew, customers, stacked, summed
 
@@ -41,7 +46,7 @@ def test_calibration_does_not_depend_on_the_split_of_the_sums() -> None:
 def test_customers_learned_and_unlearned_leave_no_trace_in_the_calibration() -> None:
     sums = summed(PANEL)
     for guest in customers(40, seed=9):
-        part = contribution(guest.profile, guest.fold)
+        part = make_contribution(guest.profile, guest.fold)
         sums.add(part, guest.label)
         sums.add(part, guest.label, -1)
     found = fit_calibration(anew(PANEL), sums.stack(PERSONAS), PERSONAS)
@@ -52,7 +57,7 @@ def test_a_panel_too_small_keeps_the_default_gains() -> None:
     few = PANEL[: MIN_PANEL - 1]
     assert fit_calibration(few, stacked(few), PERSONAS) == Calibration()
     assert fit_calibration([], stacked([]), PERSONAS) == Calibration()
-    weights = Calibration().weights(stacked(few), PERSONAS)
+    weights = Calibration().derive_weights(stacked(few), PERSONAS)
     assert weights.gains == Gains.default(len(PERSONAS))
 
 
@@ -73,7 +78,7 @@ def test_evidence_of_random_labels_is_scaled_down(seed: int) -> None:
 def test_evidence_of_few_labels_is_scaled_down_without_a_calibration() -> None:
     few = PANEL[: MIN_PANEL - 1]
     sums = stacked(few)
-    assert fit_calibration(few, sums, PERSONAS).weights(sums, PERSONAS).evidence_scale < 0.05
+    assert fit_calibration(few, sums, PERSONAS).derive_weights(sums, PERSONAS).evidence_scale < 0.05
 
 
 def test_a_panel_of_one_persona_keeps_the_default_gains() -> None:
@@ -107,7 +112,7 @@ def test_own_labels_do_not_enter_the_scores_of_their_customers(fold: int) -> Non
 
 
 def loss(scores: CrossFit, gains: Gains, log_prior: np.ndarray) -> float:
-    p = posterior(scores, gains, log_prior)
+    p = compute_posterior(scores, gains, log_prior)
     return float(-(scores.weights * np.log(p[np.arange(len(p)), scores.labels])).sum())
 
 
@@ -131,7 +136,7 @@ def test_cross_fitted_confidence_means_what_it_says() -> None:
     found = fit_calibration(panel, sums, PERSONAS)
     assert found.gains is not None
     assert found.confidence is not None
-    p = posterior(scores, found.gains, log_prior, found.evidence_scale or 0.0)
+    p = compute_posterior(scores, found.gains, log_prior, found.evidence_scale or 0.0)
     said = found.confidence.apply(p, scores.events).max(axis=1)
     right = p.argmax(axis=1) == scores.labels
     assert said.mean() == pytest.approx(right.mean(), abs=0.04)

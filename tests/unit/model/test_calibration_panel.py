@@ -59,7 +59,7 @@ def test_customers_of_equal_profiles_have_histories_of_their_own() -> None:
 def test_the_last_history_is_the_whole_profile(events: float) -> None:
     profile = customer(random.Random(3), 1, max(events, 1.0))
     drawn = draw_histories(Member(5, 0, "student", profile))
-    assert as_bytes(drawn.row(len(drawn) - 1)) == as_bytes(profile.row(0))
+    assert as_bytes(drawn.select_row(len(drawn) - 1)) == as_bytes(profile.select_row(0))
 
 
 @pytest.mark.parametrize("key", range(len(HISTORIES)))
@@ -92,20 +92,25 @@ def test_a_token_that_has_decayed_to_nothing_is_in_no_history(place: int) -> Non
             draw_histories(Member(key, 0, "student", each)) for each in (decayed, profile)
         )
         for row in range(len(drawn) - 1):
-            kept = before.row(row).slots != gone
-            assert drawn.row(row).slots.tolist() == before.row(row).slots[kept].tolist()
-            assert drawn.row(row).shares.tolist() == before.row(row).shares[kept].tolist()
+            kept = before.select_row(row).slots != gone
+            assert (
+                drawn.select_row(row).slots.tolist() == before.select_row(row).slots[kept].tolist()
+            )
+            assert (
+                drawn.select_row(row).shares.tolist()
+                == before.select_row(row).shares[kept].tolist()
+            )
 
 
 def test_a_record_of_which_nothing_is_left_has_empty_histories() -> None:
     profile = customer(random.Random(3), 1, 400.0)
     nothing = replace(profile, shares=np.where(profile.slots == 0, profile.shares, 0.0))
     drawn = draw_histories(Member(1, 0, "student", nothing))
-    assert [drawn.row(row).slots.tolist() for row in range(len(drawn) - 1)] == [[0], [0]]
+    assert [drawn.select_row(row).slots.tolist() for row in range(len(drawn) - 1)] == [[0], [0]]
 
 
 def counts(drawn: Profiles, row: int, size: float) -> np.ndarray:
-    one = drawn.row(row)
+    one = drawn.select_row(row)
     found = np.zeros(SLOTS)
     found[one.slots[1:]] = one.shares[1:] * size
     return found

@@ -9,7 +9,7 @@ from river import checks
 from river.base import Estimator
 
 from stream_persona.domain.features import compute_profiles
-from stream_persona.model.classifier import PersonaClassifier, profile_of, seeds
+from stream_persona.model.classifier import PersonaClassifier, make_profile, make_seed_sums
 from stream_persona.model.estimator import derive
 from tests.support.constants import PERSONAS
 from tests.support.events import assignment, browse, deliver, labelled_shoppers, purchase, shop
@@ -20,13 +20,13 @@ SHOP = shop()
 
 def test_a_profile_is_predicted_alone_as_in_any_company() -> None:
     happened = labelled_shoppers(SHOP, customers=20)
-    weights = derive(model_of(happened, SHOP), SHOP.names, seeds(SHOP))
+    weights = derive(model_of(happened, SHOP), SHOP.names, make_seed_sums(SHOP))
     counts = [record.counts for record in process_batch(deliver(*happened), SHOP).records.values()]
-    together = weights.probabilities(compute_profiles(counts, SHOP.features))
+    together = weights.predict_probabilities(compute_profiles(counts, SHOP.features))
     for size in (1, 2, 3, 7, 50):
         for start in range(0, len(counts) - size + 1, size):
             part = compute_profiles(counts[start : start + size], SHOP.features)
-            found = weights.probabilities(part)
+            found = weights.predict_probabilities(part)
             assert found.tobytes() == together[start : start + size].tobytes()
 
 
@@ -34,7 +34,7 @@ def test_probabilities_sum_to_one() -> None:
     happened = labelled_shoppers(SHOP)
     weights = derive(model_of(happened, SHOP), SHOP.names)
     counts = [record.counts for record in process_batch(deliver(*happened), SHOP).records.values()]
-    found = weights.probabilities(compute_profiles(counts, SHOP.features))
+    found = weights.predict_probabilities(compute_profiles(counts, SHOP.features))
     assert found.sum(axis=1) == pytest.approx(np.ones(len(counts)), abs=1e-12)
 
 
@@ -42,12 +42,14 @@ def test_a_customer_is_recognised_by_behaviour() -> None:
     weights = derive(model_of(labelled_shoppers(SHOP, customers=10), SHOP), SHOP.names)
     for persona in PERSONAS:
         bought = [purchase(f"p{i}", categories=[persona]) for i in range(10)]
-        row = weights.probabilities(profile_after(*bought, taxonomy=SHOP))[0]
+        row = weights.predict_probabilities(profile_after(*bought, taxonomy=SHOP))[0]
         assert SHOP.names[int(row.argmax())] == persona
 
 
 def test_no_labels_mean_the_same_for_all() -> None:
-    row = derive(PersonaClassifier(), PERSONAS).probabilities(profile_of({"events": 3, "a:b": 1}))
+    row = derive(PersonaClassifier(), PERSONAS).predict_probabilities(
+        make_profile({"events": 3, "a:b": 1})
+    )
     assert row[0] == pytest.approx([0.2] * 5)
 
 
@@ -55,7 +57,7 @@ def test_a_shopper_without_events_has_the_priors_probabilities() -> None:
     happened = [*labelled_shoppers(SHOP), *labelled_shoppers(shop(["parent", *"bcde"]), seed=2)]
     weights = derive(model_of(happened, SHOP), SHOP.names)
     counts = process_batch(deliver(assignment("a")), SHOP).records["c"].counts
-    row = weights.probabilities(compute_profiles([counts], SHOP.features))[0]
+    row = weights.predict_probabilities(compute_profiles([counts], SHOP.features))[0]
     prior = np.exp(weights.log_prior)
     assert row == pytest.approx(prior / prior.sum())
 
@@ -65,9 +67,9 @@ def test_seeds_name_the_persona_of_matching_behaviour_without_any_label(
     seed_customers: int,
 ) -> None:
     taxonomy = seeded(seed_customers)
-    weights = derive(PersonaClassifier(), taxonomy.names, seeds(taxonomy))
+    weights = derive(PersonaClassifier(), taxonomy.names, make_seed_sums(taxonomy))
     for persona, event in (("a", purchase("p", categories=["baby"])), ("b", browse("q"))):
-        row = weights.probabilities(profile_after(event, taxonomy=taxonomy))[0]
+        row = weights.predict_probabilities(profile_after(event, taxonomy=taxonomy))[0]
         assert taxonomy.names[int(row.argmax())] == persona
         assert row.max() > 0.3
 
@@ -90,8 +92,8 @@ def test_labels_outweigh_seeds() -> None:
             purchase(f"p{i}", customer=f"c{i}", categories=["baby" if i % 2 else "shoes"]),
         )
     ]
-    weights = derive(model_of(happened, taxonomy), taxonomy.names, seeds(taxonomy))
-    row = weights.probabilities(
+    weights = derive(model_of(happened, taxonomy), taxonomy.names, make_seed_sums(taxonomy))
+    row = weights.predict_probabilities(
         profile_after(purchase("p", categories=["baby"]), taxonomy=taxonomy)
     )
     assert taxonomy.names[int(row[0].argmax())] == "e"
@@ -102,7 +104,7 @@ def test_scores_do_not_overflow_where_tokens_never_vary() -> None:
     for persona, _ in itertools.product(PERSONAS, range(30)):
         model.learn_one(constant(persona), persona)
     for persona in PERSONAS:
-        row = derive(model, PERSONAS).logits(profile_of(constant(persona)))[0]
+        row = derive(model, PERSONAS).compute_logits(make_profile(constant(persona)))[0]
         assert PERSONAS[int(row.argmax())] == persona
 
 
@@ -115,13 +117,13 @@ def test_a_river_estimator_learns_unlearns_and_predicts() -> None:
     for _ in range(5):
         model.learn_one({"events": 3, "category:baby": 3}, "parent")
         model.learn_one({"events": 3, "category:tools": 2}, "builder")
-    assert model.labels() == {"builder": 5, "parent": 5}
+    assert model.count_labels() == {"builder": 5, "parent": 5}
     found = model.predict_proba_one({"events": 2, "category:baby": 1})
     assert max(found, key=found.__getitem__) == "parent"
     assert sum(found.values()) == pytest.approx(1)
     for _ in range(5):
         model.unlearn_one({"events": 3, "category:baby": 3}, "parent")
-    assert model.labels() == {"builder": 5}
+    assert model.count_labels() == {"builder": 5}
     assert PersonaClassifier().predict_proba_one({"a:b": 1}) == {}
 
 

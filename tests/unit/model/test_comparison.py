@@ -15,13 +15,13 @@ from stream_persona.errors import InputError, SettingsError
 from stream_persona.model.comparison import (
     LEAST,
     PRIOR,
-    Row,
+    ComparisonRow,
     Step,
-    blocks,
     compare,
-    folds,
     judge,
     make_contestants,
+    split_into_blocks,
+    split_into_folds,
 )
 from stream_persona.model.river_adapter import Example
 from tests.support.constants import NOW
@@ -40,13 +40,13 @@ def ids(known: Any) -> list[str]:
     return [example.customer_id for example in known]
 
 
-def rows(*models: str, in_time: bool = False) -> dict[str, Row]:
+def rows(*models: str, in_time: bool = False) -> dict[str, ComparisonRow]:
     found = compare(KNOWN, make_contestants(models, SHOP), SHOP, time.perf_counter, in_time=in_time)
     return {row.model: row for row in found}
 
 
 def test_folds_judge_each_customer_once_by_a_model_that_has_not_learned_it() -> None:
-    steps = list(folds(KNOWN))
+    steps = list(split_into_folds(KNOWN))
     assert len(steps) == 5
     assert sorted(name for step in steps for name in ids(step.exam)) == sorted(ids(KNOWN))
     for step in steps:
@@ -55,12 +55,14 @@ def test_folds_judge_each_customer_once_by_a_model_that_has_not_learned_it() -> 
 
 
 def test_the_folds_depend_on_nothing_but_the_ids() -> None:
-    one, other = ([set(ids(step.exam)) for step in folds(known)] for known in (KNOWN, KNOWN[::-1]))
+    one, other = (
+        [set(ids(step.exam)) for step in split_into_folds(known)] for known in (KNOWN, KNOWN[::-1])
+    )
     assert one == other
 
 
 def test_blocks_come_in_the_order_of_assignments_and_are_learned_after_they_are_judged() -> None:
-    steps = list(blocks(KNOWN))
+    steps = list(split_into_blocks(KNOWN))
     exams = [example for step in steps for example in step.exam]
     assert exams == sorted(KNOWN, key=lambda each: (each.assigned_at, each.customer_id))
     assert [step.study for step in steps] == [[], *(step.exam for step in steps[:-1])]
@@ -118,7 +120,7 @@ class Peeping:
         return [[0.2] * 5 for _ in asked]
 
 
-@pytest.mark.parametrize("steps", [folds, blocks])
+@pytest.mark.parametrize("steps", [split_into_folds, split_into_blocks])
 def test_no_model_predicts_a_customer_that_it_has_learned(steps: Any) -> None:
     row = judge(
         "peeping", Peeping, list(steps(KNOWN)), SHOP.names, lambda _: None, time.perf_counter

@@ -11,15 +11,15 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from stream_persona.domain.features import Profiles, compute_profiles
-from stream_persona.domain.slots import slot_of
+from stream_persona.domain.slots import hash_to_slot
 from stream_persona.domain.token_names import TokenNames
 from stream_persona.domain.tokenizer import Tokenizer
-from stream_persona.model.classifier import PersonaClassifier, seeds
+from stream_persona.model.classifier import PersonaClassifier, make_seed_sums
 from stream_persona.model.estimator import derive
-from stream_persona.model.explain import affinities, reasons, split, tree
+from stream_persona.model.explain import affinities, build_tree, find_reasons, split_token
 from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.shard import merge_shards
-from stream_persona.model.statistics import contribution
+from stream_persona.model.statistics import make_contribution
 from stream_persona.model.weights import Weights
 from tests.support.constants import NOW, PERSONAS
 from tests.support.events import labelled_shoppers, purchase, shop
@@ -29,7 +29,9 @@ from tests.support.processing import model_of, profile_after, record_of
 from tests.support.shards import labelled_records, shard_of
 
 SHOP = shop()
-TASTES = derive(model_of(labelled_shoppers(SHOP, customers=10), SHOP), SHOP.names, seeds(SHOP))
+TASTES = derive(
+    model_of(labelled_shoppers(SHOP, customers=10), SHOP), SHOP.names, make_seed_sums(SHOP)
+)
 
 
 @cache
@@ -56,14 +58,14 @@ def same_baskets() -> Weights:
     for persona in PERSONAS:
         part = bought(persona, persona, times=30)
         for _ in range(6):
-            model.add(contribution(part), persona)
+            model.add(make_contribution(part), persona)
     return derive(model, PERSONAS)
 
 
 def product_is_probability(weights: Weights, profile: Profiles, persona: str) -> None:
-    why = tree(weights, profile, persona, named().name)
+    why = build_tree(weights, profile, persona, named().name_slot)
     product = math.prod(factor["value"] for factor in why["factors"])
-    expected = float(weights.probabilities(profile)[0, weights.classes.index(persona)])
+    expected = float(weights.predict_probabilities(profile)[0, weights.classes.index(persona)])
     assert product == pytest.approx(expected, rel=1e-9, abs=1e-300)
 
 
@@ -90,12 +92,14 @@ def test_the_product_holds_where_evidence_is_overwhelming(times: int) -> None:
 
 @pytest.mark.parametrize("times", [1, 5, 30, 100])
 def test_overwhelming_evidence_still_has_reasons(times: int) -> None:
-    (found,) = reasons(same_baskets(), bought("parent", times=times), ["parent"], named().name, 3)
+    (found,) = find_reasons(
+        same_baskets(), bought("parent", times=times), ["parent"], named().name_slot, 3
+    )
     assert ("category", "parent") in {(feature, value) for feature, value, _ in found}
 
 
 def test_factors_come_from_the_most_for_to_the_most_against() -> None:
-    why = tree(TASTES, bought("parent", "gamer", times=9), "parent", named().name)
+    why = build_tree(TASTES, bought("parent", "gamer", times=9), "parent", named().name_slot)
     base, normalizer, *lifts = why["factors"]
     assert why["type"] == "product"
     assert base["type"] == "baseP"
@@ -107,7 +111,7 @@ def test_factors_come_from_the_most_for_to_the_most_against() -> None:
 
 
 def test_reasons_are_the_strongest_that_raise_a_persona() -> None:
-    (found,) = reasons(TASTES, bought("parent", times=9), ["parent"], named().name, 3)
+    (found,) = find_reasons(TASTES, bought("parent", times=9), ["parent"], named().name_slot, 3)
     assert found[0][:2] == ("category", "parent")
     assert all(lift > 1_000_000 for _, _, lift in found)
     assert list(found) == sorted(found, key=lambda reason: -reason[2])
@@ -121,18 +125,21 @@ def test_reasons_do_not_depend_on_the_rows_beside() -> None:
     )
     asked = ["parent", "gamer", "nobody", "gamer"]
     alone = [
-        reasons(TASTES, together.row(row), [persona], named().name, 3)[0]
+        find_reasons(TASTES, together.select_row(row), [persona], named().name_slot, 3)[0]
         for row, persona in enumerate(asked)
     ]
     assert alone[0] != alone[1] != ()
-    assert reasons(TASTES, together, asked, named().name, 3) == alone
-    some = together.rows([3, 0])
-    assert reasons(TASTES, some, ["gamer", "parent"], named().name, 3) == [alone[3], alone[0]]
+    assert find_reasons(TASTES, together, asked, named().name_slot, 3) == alone
+    some = together.select_rows([3, 0])
+    assert find_reasons(TASTES, some, ["gamer", "parent"], named().name_slot, 3) == [
+        alone[3],
+        alone[0],
+    ]
 
 
 def test_an_unknown_persona_has_no_reasons_and_a_count_of_none_gives_none() -> None:
-    assert reasons(TASTES, bought("parent"), ["nobody"], named().name, 3) == [()]
-    assert reasons(TASTES, bought("parent"), ["parent"], named().name, 0) == [()]
+    assert find_reasons(TASTES, bought("parent"), ["nobody"], named().name_slot, 3) == [()]
+    assert find_reasons(TASTES, bought("parent"), ["parent"], named().name_slot, 0) == [()]
 
 
 def test_the_prior_is_all_there_is_without_events() -> None:
@@ -144,13 +151,13 @@ def test_the_prior_is_all_there_is_without_events() -> None:
 
 
 def test_a_name_is_split_at_its_first_colon() -> None:
-    assert split("query:a:b") == ("query", "a:b")
-    assert split("slot") == ("slot", "")
+    assert split_token("query:a:b") == ("query", "a:b")
+    assert split_token("slot") == ("slot", "")
 
 
 def test_affinities_are_the_lifts_of_what_was_learned() -> None:
     weights = derive(model_of(labelled_shoppers(SHOP, customers=20), SHOP), SHOP.names)
-    lifts = affinities(weights, named().key)
+    lifts = affinities(weights, named().join_names)
     assert list(lifts) == list(PERSONAS)
     own: Sequence[float] = [lifts[persona][f"category:{persona}"] for persona in PERSONAS]
     assert min(own) > 1
@@ -162,7 +169,7 @@ def test_affinities_are_the_lifts_of_what_was_learned() -> None:
      ("category:Élevage/Pâtée", "category:élevage/pâtée")],
 )  # fmt: skip
 def test_affinities_are_kept_by_what_is_compared(shown: str, key: str) -> None:
-    slot = slot_of(key, fine=False)
+    slot = hash_to_slot(key, fine=False)
     weights = _weights_of(slot)
     assert {
         token for lifts in affinities(weights, lambda _: shown).values() for token in lifts
@@ -170,13 +177,13 @@ def test_affinities_are_kept_by_what_is_compared(shown: str, key: str) -> None:
 
 
 def test_affinities_of_a_shared_slot_are_kept_by_both_tokens() -> None:
-    slot = slot_of("brand:acme", fine=False)
+    slot = hash_to_slot("brand:acme", fine=False)
     lifts = affinities(_weights_of(slot), lambda _: "brand:ACME | brand:Other")
     assert {token for own in lifts.values() for token in own} == {"brand:acme | brand:Other"}
 
 
 def test_affinities_of_a_former_spelling_keep_its_name() -> None:
-    slot = slot_of("brand:ACME", fine=False)
+    slot = hash_to_slot("brand:ACME", fine=False)
     lifts = affinities(_weights_of(slot), lambda _: "brand:ACME")
     assert {token for own in lifts.values() for token in own} == {"brand:ACME"}
 

@@ -7,7 +7,7 @@ import pytest
 
 from stream_persona.domain.record import Record
 from stream_persona.model.fitting import ModelFitter
-from stream_persona.model.shard import Shard, members, merge_shards
+from stream_persona.model.shard import Shard, make_members, merge_shards
 from stream_persona.pipeline import training
 from tests.support.events import shop
 from tests.support.shards import keyed, labelled_records, shard_of
@@ -45,7 +45,7 @@ def test_a_deleted_customer_has_no_influence_on_the_calibration_either() -> None
     sums = shard_of(records, SHOP).sums
     for update in training.derive_updates({"gamer-3": records["gamer-3"]}, SHOP, -1):
         sums.add(update.part, update.persona, update.sign)
-    unlearned = fit(Shard(sums, members(keyed(rest), SHOP)))
+    unlearned = fit(Shard(sums, make_members(keyed(rest), SHOP)))
     never = fit(shard_of(rest, SHOP))
     assert unlearned.weights.version == never.weights.version
     assert fit(shard_of(records, SHOP)).weights.version != never.weights.version

@@ -29,8 +29,8 @@ def scores_of(rng: np.random.Generator, rows: int = 90, strength: float = 1.0) -
 
 
 def loss(scores: CrossFit, gains: Gains) -> float:
-    logits = UNIFORM + gains.bias_at(scores.events)
-    logits = logits + (gains.at(scores.events) * scores.views).sum(axis=0)
+    logits = UNIFORM + gains.compute_bias(scores.events)
+    logits = logits + (gains.compute(scores.events) * scores.views).sum(axis=0)
     shifted = logits - logits.max(axis=1, keepdims=True)
     logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     each = np.arange(len(scores.labels))
@@ -39,7 +39,7 @@ def loss(scores: CrossFit, gains: Gains) -> float:
 
 def test_no_gain_is_below_nought_and_none_falls_as_events_come() -> None:
     gains = fit_gains(scores_of(np.random.default_rng(1)), UNIFORM)
-    grown = gains.at(np.array([0.0, 1.0, 5.0, 50.0, 5_000.0]))
+    grown = gains.compute(np.array([0.0, 1.0, 5.0, 50.0, 5_000.0]))
     assert (grown >= 0).all()
     assert (np.diff(grown, axis=1) >= 0).all()
     assert not grown[:, 0].any()
@@ -52,7 +52,7 @@ def test_gains_of_one_number_of_events_have_the_bits_that_they_have_among_others
     rng = np.random.default_rng(seed)
     heights = tuple(tuple(map(tuple, view)) for view in rng.gamma(1, 1, (3, 3, CLASSES)).tolist())
     gains = Gains(heights, tuple(rng.normal(size=CLASSES).tolist()))
-    at, bias = gains.at(np.array(events)), gains.bias_at(np.array(events))
+    at, bias = gains.compute(np.array(events)), gains.compute_bias(np.array(events))
     for row, number in enumerate(events):
         assert gains.at_one(number).tobytes() == at[:, row].tobytes()
         assert gains.bias_at_one(number).tobytes() == bias[row].tobytes()
@@ -60,7 +60,7 @@ def test_gains_of_one_number_of_events_have_the_bits_that_they_have_among_others
 
 def test_a_view_that_tells_counts_more_than_one_of_noise() -> None:
     gains = fit_gains(scores_of(np.random.default_rng(2), 300, strength=2.0), UNIFORM)
-    telling, *noise = gains.at(np.array([300.0])).mean(axis=2).ravel().tolist()
+    telling, *noise = gains.compute(np.array([300.0])).mean(axis=2).ravel().tolist()
     assert telling > 0.5
     assert all(each < telling / 3 for each in noise)
 
@@ -106,6 +106,6 @@ def test_an_account_of_many_histories_counts_as_one() -> None:
 def test_a_rows_gains_do_not_depend_on_the_rows_around_it() -> None:
     gains = fit_gains(scores_of(np.random.default_rng(5)), UNIFORM)
     events = np.random.default_rng(6).uniform(0.1, 900.0, 257)
-    together = gains.at(events)
+    together = gains.compute(events)
     for row in (0, 100, 256):
-        assert together[:, row].tobytes() == gains.at(events[[row]])[:, 0].tobytes()
+        assert together[:, row].tobytes() == gains.compute(events[[row]])[:, 0].tobytes()

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_persona.domain.features import SCALE
-from stream_persona.domain.slots import slot_of
+from stream_persona.domain.slots import hash_to_slot
 from stream_persona.domain.taxonomy import Persona, Taxonomy
-from stream_persona.model.classifier import PersonaClassifier, profile_of
+from stream_persona.model.classifier import PersonaClassifier, make_profile
 from stream_persona.model.estimator import derive
 from stream_persona.model.explain import affinities
 from stream_persona.model.fitting import ModelFitter
-from stream_persona.model.lifts import PRIOR_CUSTOMERS, log_lifts
-from stream_persona.model.statistics import contribution
+from stream_persona.model.lifts import PRIOR_CUSTOMERS, shrink_log_lifts
+from stream_persona.model.statistics import make_contribution
 
 TOKEN = "category:baby"
 CLASSES = ("parent", "student")
@@ -25,14 +25,14 @@ def learn(*shoppers: tuple[str, float], events: float = 20.0) -> PersonaClassifi
     """Sums of shoppers, each a persona and how many of its events have the token."""
     model = PersonaClassifier()
     for number, (persona, count) in enumerate(shoppers):
-        profile = profile_of({"events": events, "category:food": events, TOKEN: count})
-        model.add(contribution(profile, number % 5), persona)
+        profile = make_profile({"events": events, "category:food": events, TOKEN: count})
+        model.add(make_contribution(profile, number % 5), persona)
     return model
 
 
 def lift_of(model: PersonaClassifier, persona: str, token: str = TOKEN) -> float:
     """The published lift; a token that is not listed has none, as rankers read it."""
-    names = {slot_of(each, fine=False): each for each in (TOKEN, "category:food")}
+    names = {hash_to_slot(each, fine=False): each for each in (TOKEN, "category:food")}
     return affinities(derive(model, CLASSES), names.__getitem__)[persona].get(token, 1.0)
 
 
@@ -74,7 +74,7 @@ def test_lifts_lie_between_those_of_none_and_of_all_customers() -> None:
 
 def test_a_class_without_customers_has_no_lifts() -> None:
     weights = derive(learn(*[("parent", 3.0)] * 10), CLASSES)
-    assert not weights.share_log_ratios(weights.weighted_slots)[:, 1].any()
+    assert not weights.compute_share_log_ratios(weights.weighted_slots)[:, 1].any()
 
 
 def test_the_seeds_of_one_persona_are_its_marks_before_anything_is_known_of_others() -> None:
@@ -82,7 +82,7 @@ def test_the_seeds_of_one_persona_are_its_marks_before_anything_is_known_of_othe
     taxonomy = Taxonomy(persona=(seeded, Persona(name="student"), Persona(name="gamer")))
     weights = ModelFitter(taxonomy).weights
     number, classes = taxonomy.policy.seed_customers, len(taxonomy.personas)
-    lifts = np.exp(weights.share_log_ratios(np.array([slot_of(TOKEN, fine=False)])))[0]
+    lifts = np.exp(weights.compute_share_log_ratios(np.array([hash_to_slot(TOKEN, fine=False)])))[0]
     expected = (number + PRIOR_CUSTOMERS) / (number / classes + PRIOR_CUSTOMERS)
     assert lifts == pytest.approx([expected, 1.0, 1.0], rel=1e-4)
 
@@ -90,7 +90,7 @@ def test_the_seeds_of_one_persona_are_its_marks_before_anything_is_known_of_othe
 def test_shares_too_small_for_their_squares_have_finite_lifts() -> None:
     moments = np.zeros((3, 2, 1), np.int64)
     moments[0], moments[1] = 3, [[100], [0]]
-    found = log_lifts(np.full((2, 1), 50.0), moments)
+    found = shrink_log_lifts(np.full((2, 1), 50.0), moments)
     assert np.isfinite(found).all()
     assert 0 < found[0, 0] < math.log(2)
 
@@ -99,7 +99,9 @@ def test_shares_too_small_for_their_squares_have_finite_lifts() -> None:
 def test_lifts_depend_on_the_labelled_customers_alone(order: list[int], gone: int) -> None:
     known = [(("parent", "student")[n % 2], float(n)) for n in range(12)]
     parts = [
-        contribution(profile_of({"events": 20.0, "category:food": 20.0, TOKEN: count}), n % 5)
+        make_contribution(
+            make_profile({"events": 20.0, "category:food": 20.0, TOKEN: count}), n % 5
+        )
         for n, (_, count) in enumerate(known)
     ]
     turned, never = PersonaClassifier(), PersonaClassifier()

@@ -13,8 +13,8 @@ from stream_persona.model.naming import (
     MIN_NAMED_SURELY,
     NEVER,
     SURE,
-    naming_threshold,
-    persona_thresholds,
+    find_naming_threshold,
+    find_persona_thresholds,
 )
 from tests.support.examples import count_examples
 
@@ -32,15 +32,15 @@ def test_the_mean_confidence_from_the_threshold_on_reaches_the_target(
     seed: int, precision: float
 ) -> None:
     confidence = spread(np.random.default_rng(seed), 400)
-    threshold = naming_threshold(confidence, precision)
+    threshold = find_naming_threshold(confidence, precision)
     named = confidence[confidence >= threshold]
     assert threshold == NEVER or (len(named) >= MIN_NAMED and named.mean() >= precision)
 
 
 def test_nobody_is_named_who_is_likelier_of_another_persona() -> None:
     confidence = np.concatenate([np.full(900, 0.99), np.full(100, 0.3)])
-    assert naming_threshold(confidence, 0.8) == 0.99
-    assert naming_threshold(np.linspace(0.2, 1.0, 2_000), 0.6) >= LEAST_CONFIDENCE
+    assert find_naming_threshold(confidence, 0.8) == 0.99
+    assert find_naming_threshold(np.linspace(0.2, 1.0, 2_000), 0.6) >= LEAST_CONFIDENCE
 
 
 @given(st.integers(0, 2**32), st.floats(0.0, 1.0))
@@ -49,7 +49,7 @@ def test_one_account_moves_the_threshold_by_little(seed: int, confidence: float)
     known = spread(np.random.default_rng(seed), 1_000)
     poisoned = known.copy()
     poisoned[0] = confidence
-    moved = naming_threshold(poisoned, 0.8) - naming_threshold(known, 0.8)
+    moved = find_naming_threshold(poisoned, 0.8) - find_naming_threshold(known, 0.8)
     assert abs(moved) <= 0.02
 
 
@@ -59,7 +59,7 @@ def thresholds(confidence: Floats, top: list[int], right: list[bool]) -> tuple[f
     each = np.arange(len(top))
     rows[each, top], rows[each, 1 - np.array(top)] = confidence, 1.0 - confidence
     labels = np.where(right, top, 1 - np.array(top))
-    return persona_thresholds(rows, labels, 0.8, 0.6)
+    return find_persona_thresholds(rows, labels, 0.8, 0.6)
 
 
 def test_a_persona_that_keeps_the_promise_has_the_threshold_of_all() -> None:
@@ -105,4 +105,4 @@ def test_a_persona_of_too_few_names_is_never_named(
 def test_no_persona_is_named_where_nobody_can_be() -> None:
     confidence = np.full(60, 0.7)
     rows = np.column_stack([confidence, 1.0 - confidence])
-    assert persona_thresholds(rows, np.zeros(60, int), 0.8, NEVER) == (NEVER, NEVER)
+    assert find_persona_thresholds(rows, np.zeros(60, int), 0.8, NEVER) == (NEVER, NEVER)

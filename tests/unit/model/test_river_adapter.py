@@ -8,16 +8,16 @@ import pytest
 from river import compose, linear_model, naive_bayes, preprocessing
 
 from stream_persona.domain.features import Profiles
-from stream_persona.domain.slots import COARSE_SLOTS, EVENTS, slot_of
+from stream_persona.domain.slots import COARSE_SLOTS, EVENTS, hash_to_slot
 from stream_persona.errors import SettingsError
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.river_adapter import (
     Example,
     Learner,
-    classifier,
-    features_of,
-    form_of,
-    normalise,
+    find_form,
+    make_classifier,
+    make_features,
+    normalize_row,
     parse_specifications,
     refold,
     sort_by_hash,
@@ -57,33 +57,33 @@ def own_module(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 
 @pytest.mark.parametrize("specification", SEVERAL)
 def test_any_river_classifier_learns_and_predicts_whole_rows(specification: str) -> None:
-    learner = Learner(classifier(specification), SHOP.names)
-    assert sum(learner.probabilities(bought("parent"))) == pytest.approx(1)
+    learner = Learner(make_classifier(specification), SHOP.names)
+    assert sum(learner.predict_probabilities(bought("parent"))) == pytest.approx(1)
     for example in sort_by_hash(labelled_examples(SHOP)):
         learner.learn(example.persona, example.profile)
-    row = learner.probabilities(bought("parent", times=5))
+    row = learner.predict_probabilities(bought("parent", times=5))
     assert len(row) == len(PERSONAS)
     assert sum(row) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("specification", SEVERAL)
 def test_what_is_folded_depends_on_the_set_of_examples_alone(specification: str) -> None:
-    learner, known = Learner(classifier(specification), SHOP.names), labelled_examples(SHOP)
+    learner, known = Learner(make_classifier(specification), SHOP.names), labelled_examples(SHOP)
     asked = bought("student", "food", times=3)
     one, other = refold(learner, known), refold(learner, known[::-1])
-    assert one.probabilities(asked) == other.probabilities(asked)
+    assert one.predict_probabilities(asked) == other.predict_probabilities(asked)
 
 
 def test_a_fold_begins_with_nothing() -> None:
-    learner, asked = Learner(classifier(BAYES), SHOP.names), bought("parent")
+    learner, asked = Learner(make_classifier(BAYES), SHOP.names), bought("parent")
     learner.learn("student", bought("parent", times=9))
-    assert refold(learner, ()).probabilities(asked) == (0.2,) * 5
+    assert refold(learner, ()).predict_probabilities(asked) == (0.2,) * 5
 
 
 def test_a_class_that_was_never_seen_is_impossible() -> None:
-    learner = Learner(classifier(BAYES), SHOP.names)
+    learner = Learner(make_classifier(BAYES), SHOP.names)
     learner.learn("student", bought("parent"))
-    assert learner.probabilities(bought("parent")) == (0, 1, 0, 0, 0)
+    assert learner.predict_probabilities(bought("parent")) == (0, 1, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -92,30 +92,30 @@ def test_a_class_that_was_never_seen_is_impossible() -> None:
      ([1, 3], (0.25, 0.75)), ([-1, 2], (0, 1))],
 )  # fmt: skip
 def test_any_row_becomes_probabilities(row: list[float], expected: tuple[float, ...]) -> None:
-    assert normalise(row) == expected
+    assert normalize_row(row) == expected
 
 
 def test_naive_bayes_takes_counts_and_other_classifiers_take_bounded_logs() -> None:
     profile = bought("parent", times=400)
-    slot = slot_of("category:parent", fine=False)
-    counts, logs = features_of(profile, "counts"), features_of(profile, "logs")
+    slot = hash_to_slot("category:parent", fine=False)
+    counts, logs = make_features(profile, "counts"), make_features(profile, "logs")
     assert counts[slot] == pytest.approx(100)
     assert logs[slot] == pytest.approx(math.log1p(200), abs=1e-5)
-    assert form_of(classifier(BAYES)) == "counts"
-    assert form_of(classifier("river.linear_model:SoftmaxRegression")) == "logs"
-    assert form_of(PersonaClassifier()) == "whole"
+    assert find_form(make_classifier(BAYES)) == "counts"
+    assert find_form(make_classifier("river.linear_model:SoftmaxRegression")) == "logs"
+    assert find_form(PersonaClassifier()) == "whole"
 
 
 def test_our_own_classifier_takes_the_whole_profile() -> None:
-    features = features_of(bought("parent", times=400), "whole")
+    features = make_features(bought("parent", times=400), "whole")
     assert features["events"] == pytest.approx(400)
-    assert features[slot_of("category:parent", fine=False)] == pytest.approx(400)
+    assert features[hash_to_slot("category:parent", fine=False)] == pytest.approx(400)
     assert 0 not in features
 
 
 def test_features_come_in_the_order_of_slots_without_the_events_and_fine_ones_last() -> None:
     profile = profile_after(browse("b", query="red shoes"), taxonomy=SHOP)
-    slots = list(features_of(profile, "counts"))
+    slots = list(make_features(profile, "counts"))
     assert slots == sorted(slots)
     assert slots[0] > EVENTS
     assert slots[-2] >= COARSE_SLOTS
@@ -133,21 +133,21 @@ def test_a_list_of_specifications_may_hold_arguments_with_commas() -> None:
 
 
 def test_arguments_are_given_to_the_constructor() -> None:
-    made = classifier("river.naive_bayes:MultinomialNB(alpha=0.5)")
+    made = make_classifier("river.naive_bayes:MultinomialNB(alpha=0.5)")
     assert isinstance(made, naive_bayes.MultinomialNB)
     assert made.alpha == 0.5
 
 
 def test_a_stochastic_classifier_has_a_seed_unless_it_is_given_one() -> None:
-    made = [classifier(f"river.forest:ARFClassifier{given}") for given in ("", "(seed=7)")]
+    made = [make_classifier(f"river.forest:ARFClassifier{given}") for given in ("", "(seed=7)")]
     assert [model.seed for model in made] == [1, 7]  # type: ignore[attr-defined]
 
 
 def test_a_pipeline_of_a_module_is_run_as_a_copy(own_module: types.ModuleType) -> None:
-    made = classifier("team_models:scaled")
+    made = make_classifier("team_models:scaled")
     assert isinstance(made, compose.Pipeline)
     assert made is not own_module.scaled
-    assert form_of(made) == "logs"
+    assert find_form(made) == "logs"
 
 
 WRONG = {
@@ -171,7 +171,7 @@ def test_what_is_no_classifier_is_refused_with_one_sentence(
     specification: str, own_module: types.ModuleType
 ) -> None:
     with pytest.raises(SettingsError) as caught:
-        classifier(specification)
+        make_classifier(specification)
     reason = str(caught.value)
     assert reason.startswith(f"{specification!r} is no River classifier that can be run: ")
     assert WRONG[specification] in reason

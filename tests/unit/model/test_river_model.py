@@ -10,8 +10,8 @@ import pytest
 from stream_persona.domain.features import Counts, Profiles, compute_profiles
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import SettingsError
-from stream_persona.model.explain import affinities, reasons, tree
-from stream_persona.model.river_adapter import Example, Learner, classifier
+from stream_persona.model.explain import affinities, build_tree, find_reasons
+from stream_persona.model.river_adapter import Example, Learner, make_classifier
 from stream_persona.model.river_model import fit
 from tests.support.constants import NOW
 from tests.support.events import deliver, purchase, shop
@@ -40,7 +40,10 @@ def several() -> Profiles:
 def test_any_order_of_examples_gives_the_same_version_and_bits(specification: str) -> None:
     one, other = (fit(specification, known, SHOP.names) for known in (KNOWN, KNOWN[::-1]))
     assert one.version == other.version
-    assert one.probabilities(several()).tobytes() == other.probabilities(several()).tobytes()
+    assert (
+        one.predict_probabilities(several()).tobytes()
+        == other.predict_probabilities(several()).tobytes()
+    )
 
 
 def test_the_version_is_of_the_classifier_and_of_all_customers_learned() -> None:
@@ -55,12 +58,14 @@ def test_the_version_is_of_the_classifier_and_of_all_customers_learned() -> None
 
 def test_rows_are_in_the_order_of_the_personas_and_do_not_depend_on_each_other() -> None:
     weights, seen = fit(BAYES, KNOWN, SHOP.names), several()
-    rows = weights.probabilities(seen)
+    rows = weights.predict_probabilities(seen)
     assert rows.shape == (4, 5)
     assert rows.sum(axis=1) == pytest.approx(1)
     assert weights.classes[int(rows[0].argmax())] == "parent"
-    assert all((weights.probabilities(seen.row(i))[0] == rows[i]).all() for i in range(4))
-    assert weights.probabilities(compute_profiles([], SHOP.features)).shape == (0, 5)
+    assert all(
+        (weights.predict_probabilities(seen.select_row(i))[0] == rows[i]).all() for i in range(4)
+    )
+    assert weights.predict_probabilities(compute_profiles([], SHOP.features)).shape == (0, 5)
 
 
 def test_the_prior_is_the_share_of_the_labelled() -> None:
@@ -73,15 +78,17 @@ def test_the_prior_is_the_share_of_the_labelled() -> None:
 def test_the_law_of_why_holds_with_the_prior_and_one_factor(known: Sequence[Example]) -> None:
     weights = fit(BAYES, known, SHOP.names)
     for i, persona in enumerate(SHOP.names):
-        why = tree(weights, asked("parent"), persona, Tokenizer(SHOP).names.name)
+        why = build_tree(weights, asked("parent"), persona, Tokenizer(SHOP).names.name_slot)
         assert [factor["type"] for factor in why["factors"]] == ["baseP", "normalizer"]
         product = math.prod(factor["value"] for factor in why["factors"])
-        assert product == pytest.approx(weights.probabilities(asked("parent"))[0, i], rel=1e-9)
+        assert product == pytest.approx(
+            weights.predict_probabilities(asked("parent"))[0, i], rel=1e-9
+        )
 
 
 def test_no_single_token_is_named_as_a_reason_or_an_affinity() -> None:
-    weights, name = fit(BAYES, KNOWN, SHOP.names), Tokenizer(SHOP).names.name
-    assert reasons(weights, asked("parent"), ["parent"], name, 3) == [()]
+    weights, name = fit(BAYES, KNOWN, SHOP.names), Tokenizer(SHOP).names.name_slot
+    assert find_reasons(weights, asked("parent"), ["parent"], name, 3) == [()]
     assert affinities(weights, name) == {persona: {} for persona in SHOP.names}
 
 
@@ -96,22 +103,26 @@ def test_a_batch_is_predicted_with_it() -> None:
 class Failing(Learner):
     """Can't predict."""
 
-    def probabilities(self, profile: Profiles) -> tuple[float, ...]:
+    def predict_probabilities(self, profile: Profiles) -> tuple[float, ...]:
         raise ArithmeticError("no answer")
 
 
 def test_a_model_that_fails_is_an_error_and_no_other_takes_its_place() -> None:
     with pytest.raises(SettingsError, match="Broken failed to learn: the tree has no root"):
         fit("tests.support.labelled:Broken", KNOWN, SHOP.names)
-    failing = replace(fit(BAYES, KNOWN, SHOP.names), learner=Failing(classifier(BAYES), SHOP.names))
+    failing = replace(
+        fit(BAYES, KNOWN, SHOP.names), learner=Failing(make_classifier(BAYES), SHOP.names)
+    )
     with pytest.raises(SettingsError, match="MultinomialNB failed to predict: no answer"):
-        failing.probabilities(several())
+        failing.predict_probabilities(several())
 
 
 def test_a_river_model_has_the_surface_of_our_own_weights_without_any_of_its_tokens() -> None:
     predictor = fit(BAYES, KNOWN, SHOP.names)
     assert predictor.weighted_slots.tolist() == []
-    rows, slots, added = predictor.evidence(several())
+    rows, slots, added = predictor.compute_contributions(several())
     assert (len(rows), len(slots), added.shape) == (0, 0, (0, 5))
     assert (predictor.threshold, predictor.candidate_floor) == (None, None)
-    assert np.exp(predictor.logits(several())) == pytest.approx(predictor.probabilities(several()))
+    assert np.exp(predictor.compute_logits(several())) == pytest.approx(
+        predictor.predict_probabilities(several())
+    )

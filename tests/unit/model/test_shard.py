@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream_persona.model.shard import pack, panel_share, unpack
+from stream_persona.model.shard import compute_panel_share, decode_shard, encode_shard
 from tests.support.events import shop
 from tests.support.shards import keyed, labelled_records, shard_of
 
@@ -12,23 +12,23 @@ SHOP = shop()
 def test_a_shard_survives_its_bytes() -> None:
     records = labelled_records(SHOP)
     shard = shard_of(records, SHOP)
-    blob, stamp = pack(shard.sums.canonical(), keyed(records), SHOP)
-    again = unpack(blob, SHOP)
-    assert again.sums.canonical() == shard.sums.canonical()
+    blob, stamp = encode_shard(shard.sums.encode_canonically(), keyed(records), SHOP)
+    again = decode_shard(blob, SHOP)
+    assert again.sums.encode_canonically() == shard.sums.encode_canonically()
     assert again.panel.keys() == shard.panel.keys()
     assert all(again.panel[key].is_same(shard.panel[key]) for key in shard.panel)
     backwards = dict(reversed(records.items()))
-    assert pack(shard.sums.canonical(), keyed(backwards), SHOP) == (blob, stamp)
+    assert encode_shard(shard.sums.encode_canonically(), keyed(backwards), SHOP) == (blob, stamp)
 
 
 def test_members_that_did_not_change_keep_their_histories() -> None:
     records = labelled_records(SHOP, 2)
-    blob, _ = pack(shard_of(records, SHOP).sums.canonical(), keyed(records), SHOP)
-    first = unpack(blob, SHOP)
-    second = unpack(blob, SHOP, first)
+    blob, _ = encode_shard(shard_of(records, SHOP).sums.encode_canonically(), keyed(records), SHOP)
+    first = decode_shard(blob, SHOP)
+    second = decode_shard(blob, SHOP, first)
     assert all(second.panel[key] is first.panel[key] for key in first.panel)
 
 
 @pytest.mark.parametrize(("partitions", "share"), [(1, 2000), (3, 667), (8, 250), (1_000, 2)])
 def test_the_panel_is_shared_among_the_partitions(partitions: int, share: int) -> None:
-    assert panel_share(partitions) == share
+    assert compute_panel_share(partitions) == share

@@ -9,9 +9,9 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from stream_persona.domain.slots import SLOTS
-from stream_persona.model.classifier import PersonaClassifier, profile_of
+from stream_persona.model.classifier import PersonaClassifier, make_profile
 from stream_persona.model.estimator import derive
-from stream_persona.model.statistics import Contribution, contribution
+from stream_persona.model.statistics import Contribution, make_contribution
 from tests.support.constants import NOW, PERSONAS
 from tests.support.events import purchase, shop
 from tests.support.examples import count_examples
@@ -26,7 +26,7 @@ def updates_of(rng: random.Random, count: int) -> Updates:
     for _ in range(count):
         tokens = {rng.randrange(1, SLOTS): rng.uniform(0.01, 50) for _ in range(rng.randint(0, 20))}
         x = {"events": rng.uniform(0.1, 300), **tokens}
-        made.append((contribution(profile_of(x)), rng.choice(PERSONAS)))
+        made.append((make_contribution(make_profile(x)), rng.choice(PERSONAS)))
     return made
 
 
@@ -49,15 +49,15 @@ def test_unlearning_inverts_learning_to_the_byte(seed: int) -> None:
         else:
             known.append(rng.choice(updates))
             model.add(*known[-1])
-    assert model.canonical() == model_of(known).canonical()
+    assert model.encode_canonically() == model_of(known).encode_canonically()
     assert predictions(model).tobytes() == predictions(model_of(known)).tobytes()
     for part, persona in known:
         model.add(part, persona, -1)
-    assert model.canonical() == b""
+    assert model.encode_canonically() == b""
 
 
 def predictions(model: PersonaClassifier) -> np.ndarray:
-    return derive(model, PERSONAS).probabilities(
+    return derive(model, PERSONAS).predict_probabilities(
         profile_after(*[purchase(f"p{i}", NOW, categories=["parent"]) for i in range(5)],
                       taxonomy=SHOP)
     )  # fmt: skip
@@ -74,7 +74,7 @@ def test_any_split_in_any_order_merges_to_the_whole(seed: int) -> None:
     total = PersonaClassifier()
     for share in shares:
         total.merge(PersonaClassifier.from_bytes(model_of(share).to_bytes()))
-    assert total.canonical() == model_of(updates).canonical()
+    assert total.encode_canonically() == model_of(updates).encode_canonically()
 
 
 @given(st.integers(0, 2**32))
@@ -88,37 +88,42 @@ def test_many_added_at_once_are_those_added_one_by_one(seed: int) -> None:
     cut = rng.randint(0, len(parts))
     at_once.add_all(parts[:cut])
     at_once.add_all(parts[cut:])
-    assert at_once.canonical() == one_by_one.canonical()
-    assert at_once.labels() == one_by_one.labels()
+    assert at_once.encode_canonically() == one_by_one.encode_canonically()
+    assert at_once.count_labels() == one_by_one.count_labels()
 
 
 def test_merging_leaves_the_other_model_alone() -> None:
     one, two = model_of(updates_of(random.Random(1), 9)), model_of(updates_of(random.Random(2), 9))
-    before = two.canonical()
+    before = two.encode_canonically()
     one.merge(two)
     one.merge(two)
-    assert two.canonical() == before
+    assert two.encode_canonically() == before
 
 
 def test_what_a_model_learns_after_it_was_merged_stays_out_of_the_other() -> None:
     updates = updates_of(random.Random(3), 20)
     part, total = model_of(updates[:10]), PersonaClassifier()
-    merged = part.canonical()  # summed up, so that later updates meet tokens that are known
+    merged = (
+        part.encode_canonically()
+    )  # summed up, so that later updates meet tokens that are known
     total.merge(part)
     for update in updates:
         part.add(*update)
-    assert part.canonical() != merged
-    assert total.canonical() == merged
+    assert part.encode_canonically() != merged
+    assert total.encode_canonically() == merged
 
 
 def test_bytes_come_back_as_the_same_model() -> None:
     model = model_of(updates_of(random.Random(1), 40))
-    assert PersonaClassifier.from_bytes(model.to_bytes()).canonical() == model.canonical()
+    assert (
+        PersonaClassifier.from_bytes(model.to_bytes()).encode_canonically()
+        == model.encode_canonically()
+    )
     assert PersonaClassifier.from_bytes(PersonaClassifier().to_bytes()).customers == 0
 
 
 def test_a_heavy_shopper_counts_no_more_than_a_hundred_events() -> None:
     heavy, bounded = ({"events": n, "a:b": n} for n in (1e6, 100))
-    one, two = (contribution(profile_of(x)) for x in (heavy, bounded))
+    one, two = (make_contribution(make_profile(x)) for x in (heavy, bounded))
     assert one.moments.tobytes() == two.moments.tobytes()
     assert one.events == two.events

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_persona.domain.features import Profiles
-from stream_persona.model.classifier import PersonaClassifier, profile_of, seeds
+from stream_persona.model.classifier import PersonaClassifier, make_profile, make_seed_sums
 from stream_persona.model.estimator import derive
-from stream_persona.model.explain import log_lifts, split, trees
+from stream_persona.model.explain import build_trees, compute_token_log_lifts, split_token
 from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.shard import merge_shards
 from stream_persona.model.weights import Weights
@@ -36,10 +36,13 @@ def overwhelming() -> Weights:
     for name in SHOP.names:
         for _ in range(20):
             model.learn_one({"events": 10, **{f"{name}{i}": 10 for i in range(60)}}, name)
-    return derive(model, SHOP.names, seeds(SHOP))
+    return derive(model, SHOP.names, make_seed_sums(SHOP))
 
 
-MODELS = {"seeds": derive(PersonaClassifier(), SHOP.names, seeds(SHOP)), "calibrated": calibrated()}
+MODELS = {
+    "seeds": derive(PersonaClassifier(), SHOP.names, make_seed_sums(SHOP)),
+    "calibrated": calibrated(),
+}
 MODELS["overwhelming"] = overwhelming()
 
 
@@ -47,23 +50,23 @@ def tree_by_itself(weights: Weights, profile: Profiles, persona: str) -> dict[st
     """The definition, computed from the start for one persona."""
     column = weights.classes.index(persona)
     prior = float(np.exp(weights.log_prior[column]))
-    _, slots, lifts = log_lifts(weights, profile)
+    _, slots, lifts = compute_token_log_lifts(weights, profile)
     logs = lifts[:, column]
     logs = logs * min(1.0, MOST_LOG / max(float(np.abs(logs).sum()), 1e-9))
     lift = np.exp(logs)
-    rest = float(weights.probabilities(profile)[0, column]) / (prior * float(np.prod(lift)))
+    rest = float(weights.predict_probabilities(profile)[0, column]) / (prior * float(np.prod(lift)))
     base = {"type": "baseP", "value": prior, "proposition": {"persona": {"$has": persona}}}
     normalizer = {"type": "normalizer", "name": "allPersonas", "value": rest}
     factors: list[dict[str, Any]] = [base, normalizer]
     for i in np.argsort(-lift, kind="stable").tolist():
-        feature, value = split(str(slots[i]))
+        feature, value = split_token(str(slots[i]))
         lifted = {"proposition": {feature: {"$has": value}}, "value": float(lift[i])}
         factors.append({"type": "relatedPropositionLift", **lifted})
     return {"type": "product", "factors": factors}
 
 
 def assert_same(weights: Weights, profile: Profiles) -> None:
-    found = trees(weights, weights.classes, *weights.predict_one(profile), str)
+    found = build_trees(weights, weights.classes, *weights.predict_one(profile), str)
     assert found == [tree_by_itself(weights, profile, each) for each in weights.classes]
 
 
@@ -77,19 +80,19 @@ customers = st.dictionaries(
 def test_trees_of_all_personas_are_those_of_each(
     model: str, events: float, x: dict[int | str, float]
 ) -> None:
-    assert_same(MODELS[model], profile_of({"events": events, **x}))
+    assert_same(MODELS[model], make_profile({"events": events, **x}))
 
 
 @pytest.mark.parametrize("own", [1, 7, 8, 9, 60])
 def test_trees_of_overwhelming_evidence_are_those_of_each(own: int) -> None:
     for name in SHOP.names:
         x = {f"{name}{i}": 10.0 for i in range(own)}
-        assert_same(overwhelming(), profile_of({"events": 10.0, **x}))
+        assert_same(overwhelming(), make_profile({"events": 10.0, **x}))
 
 
 def test_no_hits_have_no_trees() -> None:
-    profile, weights = profile_of({"category:food": 1.0}), MODELS["seeds"]
-    assert trees(weights, [], *weights.predict_one(profile), str) == []
+    profile, weights = make_profile({"category:food": 1.0}), MODELS["seeds"]
+    assert build_trees(weights, [], *weights.predict_one(profile), str) == []
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -98,7 +101,7 @@ def test_a_row_by_itself_has_the_bits_that_it_has_among_others(
     model: str, rows: list[tuple[float, dict[int | str, float]]]
 ) -> None:
     """What is asked of one row is worked out another way than that of several."""
-    parts = [profile_of({"events": events, **x}) for events, x in rows]
+    parts = [make_profile({"events": events, **x}) for events, x in rows]
     ends = np.cumsum([0, *(len(each.slots) for each in parts)])
     joined = Profiles(
         ends,
@@ -108,9 +111,24 @@ def test_a_row_by_itself_has_the_bits_that_it_has_among_others(
         np.concatenate([each.events for each in parts]),
     )
     weights = MODELS[model]
-    together, (own, slots, added) = weights.probabilities(joined), weights.evidence(joined)
+    together, (own, slots, added) = (
+        weights.predict_probabilities(joined),
+        weights.compute_contributions(joined),
+    )
     for i, each in enumerate(parts):
         alone, found, adds = weights.predict_one(each)
-        assert alone.tobytes() == weights.probabilities(each)[0].tobytes() == together[i].tobytes()
-        assert found.tobytes() == weights.evidence(each)[1].tobytes() == slots[own == i].tobytes()
-        assert adds.tobytes() == weights.evidence(each)[2].tobytes() == added[own == i].tobytes()
+        assert (
+            alone.tobytes()
+            == weights.predict_probabilities(each)[0].tobytes()
+            == together[i].tobytes()
+        )
+        assert (
+            found.tobytes()
+            == weights.compute_contributions(each)[1].tobytes()
+            == slots[own == i].tobytes()
+        )
+        assert (
+            adds.tobytes()
+            == weights.compute_contributions(each)[2].tobytes()
+            == added[own == i].tobytes()
+        )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_persona.domain.record import MILLION
-from stream_persona.pipeline.decision import millionths
+from stream_persona.pipeline.decision import to_millionths
 
 TINY = [0.0, 5e-324, 1e-300, 1e-12, 4.9e-7, 5e-7, 1e-6]
 SHARES = st.one_of(st.floats(0, 1), st.sampled_from([*TINY, 1 / 3, 0.5, np.nextafter(0.5, 1), 1.0]))
@@ -29,7 +29,7 @@ def rows(draw: st.DrawFn) -> np.ndarray:
 
 @given(rows())
 def test_every_part_is_given_and_none_is_off_by_one(row: np.ndarray) -> None:
-    (shares,) = millionths(row[None])
+    (shares,) = to_millionths(row[None])
     assert sum(shares) == MILLION
     for share, probability in zip(shares, row.tolist(), strict=True):
         assert abs(share - Fraction(probability) * MILLION) < 1
@@ -38,7 +38,7 @@ def test_every_part_is_given_and_none_is_off_by_one(row: np.ndarray) -> None:
 
 @given(rows())
 def test_no_probability_gets_less_than_a_smaller_one(row: np.ndarray) -> None:
-    (shares,) = millionths(row[None])
+    (shares,) = to_millionths(row[None])
     ascending = np.lexsort((-np.arange(len(row)), row))  # of equal ones the last comes first
     found = [shares[at] for at in ascending]
     assert found == sorted(found)
@@ -46,7 +46,7 @@ def test_no_probability_gets_less_than_a_smaller_one(row: np.ndarray) -> None:
 
 @given(rows())
 def test_those_that_lost_most_are_rounded_up(row: np.ndarray) -> None:
-    shares, exact = millionths(row[None])[0], [Fraction(p) * MILLION for p in row.tolist()]
+    shares, exact = to_millionths(row[None])[0], [Fraction(p) * MILLION for p in row.tolist()]
     lost = [number - int(number) for number in exact]
     raised = [share > number for share, number in zip(shares, exact, strict=True)]
     up = [loss for loss, is_up in zip(lost, raised, strict=True) if is_up]
@@ -59,7 +59,7 @@ def test_a_row_does_not_depend_on_the_others(several: list[np.ndarray]) -> None:
     columns = min(map(len, several))
     together = np.array([row[:columns] / row[:columns].sum() for row in several if row[0]] or [])
     if len(together):
-        assert millionths(together) == [millionths(row[None])[0] for row in together]
+        assert to_millionths(together) == [to_millionths(row[None])[0] for row in together]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_row_does_not_depend_on_the_others(several: list[np.ndarray]) -> None:
 def test_the_first_of_equal_remainders_is_rounded_up(
     row: list[float], expected: tuple[int, ...]
 ) -> None:
-    assert millionths(np.array([row])) == [expected]
+    assert to_millionths(np.array([row])) == [expected]
 
 
 def test_the_greater_of_two_probabilities_with_one_product_is_rounded_up() -> None:
@@ -86,8 +86,8 @@ def test_the_greater_of_two_probabilities_with_one_product_is_rounded_up() -> No
     low, high = near[-2:]
     row = [low, high, 1 - low - high]
     assert low < high
-    assert millionths(np.array([row])) == [(300_000, 300_001, 399_999)]
+    assert to_millionths(np.array([row])) == [(300_000, 300_001, 399_999)]
 
 
 def test_no_rows_are_none() -> None:
-    assert millionths(np.empty((0, 5))) == []
+    assert to_millionths(np.empty((0, 5))) == []

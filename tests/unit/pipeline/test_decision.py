@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from stream_persona.domain.features import Counts
 from stream_persona.domain.record import Label, PublishedChange, Record
 from stream_persona.domain.taxonomy import Taxonomy
-from stream_persona.pipeline.decision import CAUSES, Belief, Cause, decide, millionths
+from stream_persona.pipeline.decision import CAUSES, Belief, Cause, decide, to_millionths
 from stream_persona.pipeline.messages import encode_change, encode_public_record
 from tests.support.constants import DAY, HOUR, NOW, PERSONAS
 from tests.support.events import shop
@@ -24,7 +24,7 @@ def at(clock: int, record: Record | None = None) -> Record:
 def belief(*shares: float, evidence: float = 9.0) -> Belief:
     rest = (1 - sum(shares)) / (len(PERSONAS) - len(shares)) if len(shares) < 5 else 0
     row = [*shares, *[rest] * (len(PERSONAS) - len(shares))]
-    whole = millionths(np.array([row]))[0]
+    whole = to_millionths(np.array([row]))[0]
     return Belief(whole, evidence, "m")
 
 
@@ -173,7 +173,7 @@ def test_the_previous_posterior_is_that_of_the_last_change_whatever_the_personas
 ) -> None:
     before = published(at(NOW), belief(0.7))
     share = 1 / len(names)
-    row = millionths(np.array([[share] * len(names)]))[0]
+    row = to_millionths(np.array([[share] * len(names)]))[0]
     after = published(before, Belief(row, 9.0, "m"), shop(names, policy=POLICY))
     change = json.loads(encode_change("c", after))
     assert change["previous"] == json.loads(encode_change("c", before))["current"]

@@ -196,7 +196,7 @@ def test_an_assignment_that_arrived_later_is_left_where_a_fast_clocks_is_forgott
     order = [fast, right, arriving(deletion("d", NOW + 1), NOW + 1)]
     for batches in ([[each] for each in order], [order], [order[::-1]]):
         ended = decode_folded(fold_batches(batches, shop())["c"], shop().fingerprint)
-        assert ended.active_label() == "parent"
+        assert ended.find_active_label() == "parent"
         assert ended.label is not None
         assert (ended.label.arrived_at, ended.label.offset) == (NOW + HOUR, 1)
 

@@ -16,7 +16,7 @@ from stream_persona.domain.record import PublishedChange, Record
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.river_model import fit
-from stream_persona.pipeline.decision import Belief, decide, millionths
+from stream_persona.pipeline.decision import Belief, decide, to_millionths
 from stream_persona.pipeline.messages import encode_messages
 from stream_persona.pipeline.process import process_batch
 from tests.support.constants import NOW
@@ -39,7 +39,7 @@ def total(posterior: Mapping[str, Any]) -> Decimal:
 def decided(record: Record, shares: list[float]) -> Record:
     """The record with a change to these shares of so many personas."""
     taxonomy = shop([f"p{number}" for number in range(len(shares))])
-    row = millionths(np.array([shares]) / np.sum([shares]))[0]
+    row = to_millionths(np.array([shares]) / np.sum([shares]))[0]
     found = decide(record, Belief(row, 9.0, "m"), taxonomy, NOW)
     return replace(record, published=found or record.published)
 

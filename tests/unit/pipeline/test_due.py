@@ -74,7 +74,7 @@ def test_an_assignment_that_has_ended_teaches_no_longer() -> None:
     for update in [*learned, *outcome.model_updates]:
         model.add(update.part, update.persona, update.sign)
     assert len(learned) == len(outcome.model_updates) == 1
-    assert model.canonical() == PersonaClassifier().canonical()
+    assert model.encode_canonically() == PersonaClassifier().encode_canonically()
     assert not training.derive_updates(outcome.records, SHOP)
 
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from stream_persona.domain.record import PublishedChange, Record
 from stream_persona.domain.record_codec import with_change
-from stream_persona.pipeline.logged_change import decode_published
+from stream_persona.pipeline.logged_change import restore_published
 from stream_persona.pipeline.messages import encode_messages
 from tests.support.constants import NOW
 from tests.support.events import assignment, purchase, shop
@@ -24,7 +24,7 @@ STORED = {
 
 
 def decode(record: Record, logged: bytes | None, public: bytes | None) -> PublishedChange | None:
-    return decode_published("c", record, logged, public, 1.5, whole=True)
+    return restore_published("c", record, logged, public, 1.5, whole=True)
 
 
 @pytest.mark.parametrize("record", STORED.values(), ids=STORED)
@@ -50,7 +50,7 @@ def test_a_change_from_before_a_deletion_is_none_of_the_records_own() -> None:
     logged, public = encode_messages("c", record)
     back = replace(record, deleted_at=NOW)
     assert decode(back, logged, public) is None
-    assert decode_published("c", back, logged, public, 1.5, whole=False) is not None
+    assert restore_published("c", back, logged, public, 1.5, whole=False) is not None
     assert decode(Record(deleted_at=NOW), logged, public) is None
 
 

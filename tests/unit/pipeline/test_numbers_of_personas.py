@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from stream_persona.api.predict import PersonaQuery, answer, describe_customer
+from stream_persona.api.predict import PersonaQuery, answer_prediction, describe_customer
 from stream_persona.domain.record import Record
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.fitting import ModelFitter
-from stream_persona.model.shard import members
-from stream_persona.model.statistics import customer_key
+from stream_persona.model.shard import make_members
+from stream_persona.model.statistics import hash_customer
 from stream_persona.model.weights import Weights
 from stream_persona.pipeline.process import Outcome
 from stream_persona.pipeline.training import is_training_example
@@ -42,11 +42,11 @@ def trained(number: int) -> Trained:
     happened = labelled_shoppers(taxonomy, customers=LABELLED // number)
     outcome, fitter = process_batch(deliver(*happened), taxonomy), ModelFitter(taxonomy)
     known = [
-        (customer_key(name), record.active_label() or "", record)
+        (hash_customer(name), record.find_active_label() or "", record)
         for name, record in sorted(outcome.records.items())
         if is_training_example(record, taxonomy)
     ]
-    panel = list(members(known, taxonomy).values())
+    panel = list(make_members(known, taxonomy).values())
     fitter.update(model_of(happened, taxonomy), panel, calibrate=True)
     return Trained(taxonomy, outcome, fitter.weights)
 
@@ -133,9 +133,9 @@ def leaves(node: dict[str, Any]) -> Iterator[float]:
 def test_a_query_explains_every_persona(number: int) -> None:
     taxonomy, _, weights = trained(number)
     record: Record = newcomers(number).records[taxonomy.names[0]]
-    about = describe_customer(record.counts, taxonomy, Tokenizer(taxonomy).names.name)
+    about = describe_customer(record.counts, taxonomy, Tokenizer(taxonomy).names.name_slot)
     query = PersonaQuery(where={"customer_id": "c"}, select=("$p", "$why", "persona"), limit=number)
-    hits = answer(query, about, weights)["hits"]
+    hits = answer_prediction(query, about, weights)["hits"]
     assert {hit["persona"] for hit in hits} == {*taxonomy.names}
     assert sum(Decimal(str(hit["$p"])) for hit in hits) == 1
     for hit in hits:

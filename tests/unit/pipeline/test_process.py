@@ -118,7 +118,7 @@ def test_no_deliveries_lead_to_nothing() -> None:
 def test_the_newest_assignment_holds_in_any_order(order: tuple[int, int]) -> None:
     pair = [assignment("a", NOW, persona="parent"), assignment("b", NOW + 1, persona="gamer")]
     outcome = process_batch(deliver(*(pair[i] for i in order)), shop())
-    assert outcome.records["c"].active_label() == "gamer"
+    assert outcome.records["c"].find_active_label() == "gamer"
 
 
 #: Of assignments with equal times, which came when: arrival, partition, offset; the last one holds.
@@ -150,7 +150,7 @@ def test_the_last_to_arrive_of_assignments_with_equal_times_holds(
 def test_a_correction_holds_against_a_label_of_earlier_records_with_the_same_time() -> None:
     former = Record(label=Label(NOW, "z", "gamer"))
     outcome = process_batch(deliver(assignment("a", NOW)), shop(), {"c": former})
-    assert outcome.records["c"].active_label() == "parent"
+    assert outcome.records["c"].find_active_label() == "parent"
 
 
 def carried_after(*happened: Event, past: Sequence[Event] = ()) -> set[str]:
@@ -193,7 +193,7 @@ def test_an_assignment_that_comes_again_publishes_nothing_and_teaches_nothing(la
     model = PersonaClassifier()
     for update in second.model_updates:
         model.add(update.part, update.persona, update.sign)
-    assert model.canonical() == PersonaClassifier().canonical()
+    assert model.encode_canonically() == PersonaClassifier().encode_canonically()
     before, after = first.records["c"].label, second.records["c"].label
     assert before is not None
     assert after == replace(before, at=NOW + later, offset=1)

@@ -11,7 +11,7 @@ from stream_persona.domain.taxonomy import Policy, Taxonomy
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DecodeError
 from stream_persona.model.estimator import derive
-from stream_persona.model.shard import pack, unpack
+from stream_persona.model.shard import decode_shard, encode_shard
 from stream_persona.pipeline import process, training
 from stream_persona.pipeline.decision import Cause
 from stream_persona.store import repository
@@ -105,13 +105,13 @@ def test_a_name_that_was_predicted_holds_under_the_new_one() -> None:
 
 def test_a_stored_shard_counts_former_names_as_the_new_one() -> None:
     records = labelled_records(SHOP)
-    blob, _ = pack(shard_of(records, SHOP).sums.canonical(), keyed(records), SHOP)
-    shard = unpack(blob, RENAMED)
-    labels = shard_of(records, SHOP).sums.labels()
-    assert shard.sums.labels() == {
+    blob, _ = encode_shard(shard_of(records, SHOP).sums.encode_canonically(), keyed(records), SHOP)
+    shard = decode_shard(blob, RENAMED)
+    labels = shard_of(records, SHOP).sums.count_labels()
+    assert shard.sums.count_labels() == {
         "Mum or Dad" if name == PERSONAS[0] else name: number for name, number in labels.items()
     }
-    assert shard.sums.canonical() == shard_of(records, RENAMED).sums.canonical()
+    assert shard.sums.encode_canonically() == shard_of(records, RENAMED).sums.encode_canonically()
     assert {member.label for member in shard.panel.values()} == set(RENAMED.names)
 
 
@@ -123,7 +123,7 @@ async def test_a_folded_shard_names_the_labels_that_it_does_not_know() -> None:
     assert len(folded.labelled) == 16
     renamed = await fold_shard(tables, 0, RENAMED)
     assert renamed.unknown_labels == {}
-    assert renamed.sums.labels()["Mum or Dad"] == 4
+    assert renamed.sums.count_labels()["Mum or Dad"] == 4
 
 
 async def test_a_worker_warns_of_a_label_without_effect_that_behaviour_brings_up(
@@ -173,7 +173,7 @@ async def test_behaviour_of_an_unknown_label_counts_as_soon_as_the_taxonomy_know
     await commit(tables, SHOP, assignment("a"))
     await commit(tables, FORGETFUL, purchase("p"))
     folded = await fold_shard(tables, 0, RENAMED)
-    assert folded.sums.labels() == {"Mum or Dad": 1}
+    assert folded.sums.count_labels() == {"Mum or Dad": 1}
     stored = await repository.load(tables, ["c"], SHOP.fingerprint)
     rebuilt = training.derive_updates(stored, RENAMED)
     assert [each.persona for each in rebuilt] == ["Mum or Dad"]

@@ -9,7 +9,7 @@ import pytest
 
 from stream_persona.errors import InputError
 from stream_persona.pipeline.process import Delivery
-from stream_persona.replay.files import CHUNK, KIND_NAMES, Files, file_partition
+from stream_persona.replay.files import CHUNK, KIND_NAMES, Files, number_file_partition
 from stream_persona.replay.summary import Unreadable
 from tests.support.constants import DAY, NOW
 from tests.support.event_files import SETTINGS, file_of, line
@@ -20,12 +20,12 @@ TAXONOMY = shop()
 
 def test_no_two_of_many_file_names_are_taken_for_one() -> None:
     names = [f"exports/{n:05}.jsonl" for n in range(20_000)]
-    assert len({file_partition(name) for name in names}) == len(names)
+    assert len({number_file_partition(name) for name in names}) == len(names)
 
 
 @pytest.mark.parametrize("kind", range(len(KIND_NAMES)))
 def test_positions_of_files_keep_clear_of_those_of_topics(kind: int) -> None:
-    source = Delivery.of(browse("e"), kind, file_partition("history.jsonl"), 1).source
+    source = Delivery.of(browse("e"), kind, number_file_partition("history.jsonl"), 1).source
     assert source > len(KIND_NAMES) << 16
     assert (source >> 16) & 7 == kind
 
@@ -44,7 +44,7 @@ async def test_rows_of_parquet_are_events_as_lines_are(tmp_path: Path) -> None:
     rows = [{**columns, **row} for row in rows]
     parquet.write_table(pyarrow.Table.from_pylist(rows), path := tmp_path / "h.parquet")
     files = Files([path], None, SETTINGS, TAXONOMY)
-    found = [each async for chunk in files.chunks() for each in chunk]
+    found = [each async for chunk in files.read_chunks() for each in chunk]
     assert files.total == len(happened)
     assert [each.event for each in found if isinstance(each, Delivery)] == happened
     assert [each.offset for each in found if isinstance(each, Delivery)] == [1, 2, 3, 4]
@@ -64,7 +64,7 @@ async def test_times_and_numbers_of_parquet_are_read_as_they_are_meant(tmp_path:
     })  # fmt: skip
     frame.to_parquet(tmp_path / "browses.parquet")
     files = Files([tmp_path / "browses.parquet"], 1, SETTINGS, TAXONOMY)
-    (chunk,) = [chunk async for chunk in files.chunks()]
+    (chunk,) = [chunk async for chunk in files.read_chunks()]
     first, second = chunk
     assert isinstance(first, Delivery)
     assert isinstance(second, Delivery)
@@ -89,7 +89,7 @@ async def test_rows_of_csv_are_events_with_the_number_of_their_first_line(tmp_pa
     rows = "e1,c,1764000000000,p,food,2.5\ne1,c,1764000000000,q,food,\nbad\ne2,c,never,p,,\n"
     (path := tmp_path / "orders.csv").write_text(f"{HEADER}{rows}e3,c,1764000000001,p,,\n")
     files = Files([path], 0, SETTINGS, TAXONOMY)
-    (chunk,) = [chunk async for chunk in files.chunks()]
+    (chunk,) = [chunk async for chunk in files.read_chunks()]
     bought = [each for each in chunk if isinstance(each, Delivery)]
     assert [(each.event.event_id, each.offset) for each in bought] == [("e1", 2), ("e3", 6)]  # type: ignore[union-attr]
     assert len(bought[0].event.items) == 2  # type: ignore[union-attr]
@@ -119,7 +119,7 @@ def test_csv_whose_header_lacks_a_field_is_refused_before_anything_is_read(
 async def test_long_files_come_in_chunks(tmp_path: Path) -> None:
     path = file_of(tmp_path / "h.jsonl", [browse("e")] * (CHUNK + 1))
     files = Files([path], None, SETTINGS, TAXONOMY)
-    assert [len(chunk) async for chunk in files.chunks()] == [CHUNK, 1]
+    assert [len(chunk) async for chunk in files.read_chunks()] == [CHUNK, 1]
     assert files.total == CHUNK + 1
 
 
@@ -132,7 +132,7 @@ async def test_what_a_file_dates_far_ahead_is_unreadable_but_for_a_deletion(tmp_
         deletion("d", far),
     ]
     files = Files([file_of(tmp_path / "h.jsonl", happened)], None, SETTINGS, TAXONOMY, lambda: NOW)
-    found = [each async for chunk in files.chunks() for each in chunk]
+    found = [each async for chunk in files.read_chunks() for each in chunk]
     assert [each.at for each in found if isinstance(each, Delivery)] == [NOW, far - 1]
     letters = [(each.reason, each.line) for each in found if isinstance(each, Unreadable)]
     assert letters == [("future_time", 2), ("future_time", 3)]

@@ -11,9 +11,9 @@ import pytest
 from stream_persona.domain.events import encode
 from stream_persona.files.formats import BOM
 from stream_persona.pipeline.process import Delivery, Outcome
-from stream_persona.replay.files import file_partition
+from stream_persona.replay.files import number_file_partition
 from stream_persona.replay.fold import Replay
-from stream_persona.replay.summary import Summary, Unreadable
+from stream_persona.replay.summary import ReplaySummary, Unreadable
 from stream_persona.store.memory import MemoryTables
 from tests.support.constants import DAY, NOW
 from tests.support.event_files import SETTINGS, file_of, line
@@ -91,7 +91,7 @@ async def test_what_an_earlier_version_replayed_by_the_same_path_counts_once(
     path, tables = file_of(tmp_path / "h.jsonl", HISTORY[:50]), MemoryTables()
 
     async def by_path() -> AsyncIterator[Sequence[Delivery]]:
-        partition = file_partition(str(path))
+        partition = number_file_partition(str(path))
         happened = enumerate(HISTORY[:50], 1)
         yield [Delivery.of(event, kind_of(event), partition, n) for n, event in happened]
 
@@ -142,7 +142,7 @@ async def test_every_line_is_in_the_summary_once(tmp_path: Path) -> None:
     tables = MemoryTables()
     await replayed(tables, path)
     path.write_bytes(path.read_bytes() + line(browse("new", NOW + 2 * DAY)) * 2)
-    facts = (await replayed(tables, path)).plain()
+    facts = (await replayed(tables, path)).to_plain()
     assert facts["read"] == 6
     assert facts["applied"] == {"browse": 2}
     assert (facts["already_applied"], facts["duplicates"]) == (3, 1)
@@ -150,10 +150,10 @@ async def test_every_line_is_in_the_summary_once(tmp_path: Path) -> None:
 
 
 def test_what_was_odd_is_in_the_summary_by_reason() -> None:
-    summary = Summary()
+    summary = ReplaySummary()
     for anomalies in ({"retry": 2, "faded": 1}, {}, {"retry": 3}):
         summary.add(Outcome(anomalies=anomalies))
-    assert summary.plain()["anomalies"] == {"retry": 5, "faded": 1}
+    assert summary.to_plain()["anomalies"] == {"retry": 5, "faded": 1}
 
 
 async def test_lines_need_no_topic_where_a_kind_is_given(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from stream_persona.domain.events import encode
 from stream_persona.pipeline.types import Delivery
 from stream_persona.replay.files import Files
 from stream_persona.replay.messages import TopicMessages
-from stream_persona.replay.summary import Found, Summary
+from stream_persona.replay.summary import Found, ReplaySummary
 from tests.support.events import assignment, deletion, purchase, shop
 from tests.support.workers import fetch, worker_settings
 
@@ -35,7 +35,7 @@ async def test_lines_of_nobody_are_counted_and_left_out(tmp_path: Path) -> None:
 
 
 def read(path: Path) -> AsyncIterator[list[Found]]:
-    return Files([path], None, worker_settings(), SHOP).chunks()
+    return Files([path], None, worker_settings(), SHOP).read_chunks()
 
 
 async def test_messages_of_nobody_in_topics_are_counted() -> None:
@@ -47,7 +47,7 @@ async def test_messages_of_nobody_in_topics_are_counted() -> None:
 
 
 def test_the_summary_has_them_among_what_was_read() -> None:
-    summary = Summary()
+    summary = ReplaySummary()
     summary.anomalies[Anomaly.NOBODY] += 2
-    plain = summary.plain()
+    plain = summary.to_plain()
     assert (plain["read"], plain["anomalies"]) == (2, {"nobody": 2})

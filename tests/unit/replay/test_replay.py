@@ -15,7 +15,7 @@ from stream_persona.domain.token_names import SHOWN_FROM
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DamagedRecordError, FencedError
 from stream_persona.model.classifier import PersonaClassifier
-from stream_persona.model.shard import unpack
+from stream_persona.model.shard import decode_shard
 from stream_persona.pipeline import process
 from stream_persona.pipeline.process import Delivery
 from stream_persona.replay.fold import Replay
@@ -74,9 +74,9 @@ async def test_the_shards_of_the_model_are_the_fold_of_the_records(tmp_path: Pat
     for update in outcome.model_updates:
         expected.add(update.part, update.persona, update.sign)
     for _, part in (await tables.load_shards(range(SETTINGS.partitions))).values():
-        published.merge(unpack(part, TAXONOMY).sums)
+        published.merge(decode_shard(part, TAXONOMY).sums)
     assert expected.customers
-    assert published.canonical() == expected.canonical()
+    assert published.encode_canonically() == expected.encode_canonically()
 
 
 async def test_each_customer_has_one_change_that_equals_the_public_record(

@@ -17,7 +17,7 @@ from tests.support.sources import MAPPED, SEGMENT, TOPIC, source_settings
 
 
 def differences(stored: bytes, taxonomy: Taxonomy = SHOP) -> list[tuple[str, str]]:
-    found = deployments.find_differences(SETTINGS, taxonomy, deployments.decode(stored))
+    found = deployments.find_differences(SETTINGS, taxonomy, deployments.decode_deployment(stored))
     return [(each.subject, each.message) for each in found]
 
 
@@ -55,10 +55,10 @@ def test_deployments_of_equal_settings_have_ids_of_their_own() -> None:
 
 def test_a_descriptor_is_read_as_it_was_written() -> None:
     blob = descriptor(group="mine")
-    assert deployments.decode(blob) == Deployment.of(
+    assert deployments.decode_deployment(blob) == Deployment.of(
         SETTINGS.model_copy(update={"group": "mine"}), SHOP, OURS
     )
-    assert deployments.decode(blob).encode() == blob
+    assert deployments.decode_deployment(blob).encode() == blob
 
 
 async def test_tables_without_a_descriptor_have_no_deployment() -> None:
@@ -72,16 +72,16 @@ async def test_tables_without_a_descriptor_have_no_deployment() -> None:
 
 def test_what_a_later_version_adds_is_ignored_unless_it_has_another_format() -> None:
     later = orjson.loads(descriptor()) | {"region": "eu"}
-    assert deployments.decode(orjson.dumps(later)).id == OURS
+    assert deployments.decode_deployment(orjson.dumps(later)).id == OURS
     with pytest.raises(TopologyError, match="newer version") as refused:
-        deployments.decode(orjson.dumps(later | {"format": 2}))
+        deployments.decode_deployment(orjson.dumps(later | {"format": 2}))
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("blob", [b"", b"x", b"{}", b"[]", b'{"id": 3}', b"\xff\x00", b"null"])
 def test_what_is_no_descriptor_is_a_sentence_that_names_the_key(blob: bytes) -> None:
     with pytest.raises(TopologyError, match="persona-deployment"):
-        deployments.decode(blob)
+        deployments.decode_deployment(blob)
 
 
 @pytest.mark.parametrize(
@@ -124,10 +124,10 @@ def test_another_half_life_is_more_than_another_taxonomy() -> None:
 
 
 def test_the_first_difference_is_refused() -> None:
-    stored = deployments.decode(descriptor(CHANGED, partitions=4))
+    stored = deployments.decode_deployment(descriptor(CHANGED, partitions=4))
     with pytest.raises(TopologyError, match="STREAM_PERSONA_PARTITIONS is 8 here and 4"):
         deployments.refuse_differences(SETTINGS, SHOP, stored)
-    deployments.refuse_differences(SETTINGS, SHOP, deployments.decode(descriptor()))
+    deployments.refuse_differences(SETTINGS, SHOP, deployments.decode_deployment(descriptor()))
 
 
 def test_whether_tastes_are_kept_is_agreed_on() -> None:
@@ -136,7 +136,7 @@ def test_whether_tastes_are_kept_is_agreed_on() -> None:
     assert "STREAM_PERSONA_TASTES is off here and on in the deployment" in message
     assert differences(descriptor(tastes=False)) == []
     blob = descriptor(tastes=True)
-    assert deployments.decode(blob).encode() == blob
+    assert deployments.decode_deployment(blob).encode() == blob
 
 
 def test_who_is_nobody_is_agreed_on() -> None:
@@ -146,7 +146,7 @@ def test_who_is_nobody_is_agreed_on() -> None:
     default = ",".join(DEFAULT_NOBODY_IDS)
     assert differences(descriptor(nobody_ids=default.upper())) == []
     blob = descriptor(nobody_ids="kiosk")
-    assert deployments.decode(blob).encode() == blob
+    assert deployments.decode_deployment(blob).encode() == blob
 
 
 def test_sources_are_agreed_on_by_how_they_map_and_not_by_where_their_schemas_are(

@@ -44,9 +44,9 @@ def test_the_seconds_left_are_those_until_work_is_due() -> None:
     cycle = DutyCycle(0.25, clock)
     cycle.record(2.0)
     clock.now = 1.0
-    assert cycle.seconds_left() == 5.0
+    assert cycle.compute_seconds_left() == 5.0
     clock.now = 7.0
-    assert cycle.seconds_left() == 0.0
+    assert cycle.compute_seconds_left() == 0.0
 
 
 @pytest.mark.parametrize("share", [0, -1, 1.5, float("nan")])

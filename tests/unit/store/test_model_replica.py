@@ -184,7 +184,7 @@ async def test_a_classifier_is_after_a_deletion_as_if_the_customer_had_never_bee
     await other.follow((), changed=True)
     assert model.weights.version == other.weights.version
     asked = compute_profiles([record_of(purchase("p"), taxonomy=SHOP).counts], SHOP.features)
-    rows = [each.weights.probabilities(asked).tobytes() for each in (model, other)]
+    rows = [each.weights.predict_probabilities(asked).tobytes() for each in (model, other)]
     assert rows[0] == rows[1]
 
 

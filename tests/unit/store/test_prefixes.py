@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona.store.prefixes import shorter_overlapping
+from stream_persona.store.prefixes import list_shorter_overlapping
 from stream_persona.store.tables import Keyspace
 
 #: Kinds of keys whose names others choose, and others.
@@ -23,7 +23,7 @@ PIECES = st.lists(
 
 
 def overlap(one: str, other: str) -> bool:
-    return one in shorter_overlapping(other) or other in shorter_overlapping(one)
+    return one in list_shorter_overlapping(other) or other in list_shorter_overlapping(one)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_prefix_overlaps_with_one_that_goes_on_as_its_keys_do(
 
 
 def test_all_shorter_prefixes_are_named() -> None:
-    assert list(shorter_overlapping("a:persona:b:persona-state:")) == ["a:", "a:persona:b:"]
+    assert list(list_shorter_overlapping("a:persona:b:persona-state:")) == ["a:", "a:persona:b:"]
 
 
 def can_share_a_key(one: str, other: str) -> bool:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stream_persona.store.redis_health import judge
+from stream_persona.store.redis_health import check_server
 
 WELL: dict[str, Any] = {
     "maxmemory_policy": "noeviction", "maxmemory": 1_000, "used_memory": 500, "aof_enabled": 1,
@@ -15,7 +15,7 @@ WELL: dict[str, Any] = {
 
 
 def topics_of(schedule: str | None = "", **figures: Any) -> list[tuple[str, int]]:
-    return [(each.topic, each.level) for each in judge("a:1", WELL | figures, schedule)]
+    return [(each.topic, each.level) for each in check_server("a:1", WELL | figures, schedule)]
 
 
 def test_a_server_that_is_well_has_no_findings() -> None:
@@ -23,7 +23,7 @@ def test_a_server_that_is_well_has_no_findings() -> None:
 
 
 def test_nothing_is_said_of_a_server_that_says_nothing() -> None:
-    assert judge("a:1", {}, None) == []
+    assert check_server("a:1", {}, None) == []
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_only_eviction_is_fatal() -> None:
         "maxmemory_policy": "allkeys-lru", "evicted_keys": 1, "used_memory": 999,
         "aof_enabled": 0, "role": "slave",
     }  # fmt: skip
-    found = judge("a:1", worst, "")
+    found = check_server("a:1", worst, "")
     assert [each.topic for each in found if each.fatal] == ["eviction"]
     assert len(found) == 5
     assert all("a:1" in each.message and not each.message.endswith(".") for each in found)

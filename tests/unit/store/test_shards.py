@@ -1,8 +1,8 @@
 """Published shards: only what has moved is read again, and what is gone is left out."""
 
-from stream_persona.model.shard import pack
+from stream_persona.model.shard import encode_shard
 from stream_persona.store.memory import MemoryTables
-from stream_persona.store.shards import fold_shard, panel, publish_shard, read_shards
+from stream_persona.store.shards import fold_shard, load_panel, publish_shard, read_shards
 from tests.support.events import labelled_shoppers, shop
 from tests.support.faulty_tables import FaultyTables
 from tests.support.labelled import commit
@@ -53,9 +53,11 @@ async def test_a_shard_is_folded_from_the_records_of_its_labelled_customers() ->
     tables = MemoryTables()
     await commit(tables, SHOP, *labelled_shoppers(SHOP, 4))
     sums, labelled, *_ = await fold_shard(tables, 0, SHOP)
-    known, _ = await panel(tables, labelled, 7, SHOP)
+    known, _ = await load_panel(tables, labelled, 7, SHOP)
     assert (sums.customers, len(labelled)) == (20, 20)
     assert [key for key, _, _ in known] == sorted(labelled.values())[:7]
     claim = (await tables.claim([0]))[0]
     stamp = await publish_shard(tables, claim, sums, known, SHOP)
-    assert await tables.load_shards([0]) == {0: (stamp, pack(sums.canonical(), known, SHOP)[0])}
+    assert await tables.load_shards([0]) == {
+        0: (stamp, encode_shard(sums.encode_canonically(), known, SHOP)[0])
+    }

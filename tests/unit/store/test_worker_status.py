@@ -16,8 +16,8 @@ from stream_persona.store.worker_status import (
     WorkerStatus,
     add_models,
     compute_figures,
-    decode,
-    encode,
+    decode_report,
+    encode_report,
     merge_models,
 )
 from tests.support.trials import NAMES, Trials, shoppers
@@ -80,22 +80,22 @@ def close(one: ModelStatus, other: ModelStatus) -> bool:
 @given(models)
 def test_a_report_survives_encoding(model: ModelStatus) -> None:
     sent = report(model, personas=list("abc"))
-    assert decode(encode(sent)) == sent
+    assert decode_report(encode_report(sent)) == sent
 
 
 @pytest.mark.parametrize(
-    "blob", [b"", b"{}", b"[]", b"\xff", b'{"worker": "w"}', encode(report())[:-1]]
+    "blob", [b"", b"{}", b"[]", b"\xff", b'{"worker": "w"}', encode_report(report())[:-1]]
 )
 def test_what_is_no_report_is_refused(blob: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
-        decode(blob)
+        decode_report(blob)
 
 
 @pytest.mark.parametrize("changed", [{"personas": ["a"]}, {"change_counts": [1]}])
 def test_tables_of_another_shape_are_refused(changed: dict[str, Any]) -> None:
     fields = msgspec.to_builtins(report(model_of([]))) | changed
     with pytest.raises(msgspec.ValidationError, match="expected"):
-        decode(msgspec.json.encode(fields))
+        decode_report(msgspec.json.encode(fields))
 
 
 @given(models, models)

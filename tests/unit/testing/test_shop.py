@@ -6,7 +6,7 @@ import pytest
 
 from stream_persona.client import Change
 from stream_persona.domain.events import Browse, Item, Purchase, encode
-from stream_persona.domain.taxonomy import shipped_path
+from stream_persona.domain.taxonomy import find_shipped_path
 from stream_persona.testing.outbox import Outbox
 from stream_persona.testing.shop import START, MemoryShop
 from tests.support.events import shop as taxonomy_of
@@ -153,7 +153,7 @@ def test_a_message_that_is_no_event_is_a_dead_letter(shop: MemoryShop) -> None:
 
 
 def test_time_passes_when_the_test_says_so() -> None:
-    shop = MemoryShop(shipped_path("complete-journey"), now=START)
+    shop = MemoryShop(find_shipped_path("complete-journey"), now=START)
     shop.buy("c", "grocery/cat-food")
     shop.advance(days=400, seconds=1.5)
     assert shop.now == START + 400 * 86_400_000 + 1_500

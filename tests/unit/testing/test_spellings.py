@@ -22,7 +22,7 @@ def slots_of(shop: MemoryShop, customer: str) -> list[int]:
 
 def tokens_of(shop: MemoryShop, customer: str, field: str) -> set[str]:
     """The values of a field's tokens of a customer, as they are shown."""
-    tokens = [shop._tokenizer.names.name(slot) for slot in slots_of(shop, customer)]
+    tokens = [shop._tokenizer.names.name_slot(slot) for slot in slots_of(shop, customer)]
     parts = [token.partition(":") for token in tokens]
     return {value for name, _, value in parts if name == field}
 

@@ -9,7 +9,7 @@ import pytest
 from stream_persona.domain.events import Event
 from stream_persona.errors import SettingsError
 from stream_persona.model.evaluation import Prequential
-from stream_persona.model.river_adapter import Example, classifier
+from stream_persona.model.river_adapter import Example, make_classifier
 from stream_persona.pipeline.process import ModelUpdate
 from stream_persona.store import examples
 from stream_persona.store.memory import MemoryTables
@@ -29,7 +29,7 @@ KNOWN = labelled_examples(SHOP)
 
 
 def challenger(specification: str = BAYES) -> Challenger:
-    return Challenger("it", classifier(specification), SHOP.names)
+    return Challenger("it", make_classifier(specification), SHOP.names)
 
 
 def panel(
@@ -215,7 +215,7 @@ async def test_a_challenger_learns_within_the_hour_who_was_labelled_otherwise_el
     name = happened[0].customer_id
     await commit(tables, SHOP, assignment("o", NOW + 1, name, SHOP.names[1]), first=10_000)
     fresh = challenger()
-    fresh.refold(await examples.read(tables, 1, SHOP))
+    fresh.refold(await examples.read_examples(tables, 1, SHOP))
     for clock.now, is_learned in ((1_800.0, False), (3_601.0, True), (7_300.0, True)):
         await known.work(tables, 30, version="after")
         assert (known.challengers[0]._learned == fresh._learned) is is_learned
@@ -274,7 +274,7 @@ def test_an_alarm_of_drift_is_counted_and_logged(caplog: pytest.LogCaptureFixtur
     with caplog.at_level(logging.WARNING):
         known.judge(trials_of([example] * 300, good), (), NOW)
         known.judge(trials_of([example] * 100, bad), (), NOW + 1)
-    ((at, trial),) = known.statuses()[0].alarms
+    ((at, trial),) = known.list_statuses()[0].alarms
     assert (at, 300 < trial <= 400) == (NOW + 1, True)
     assert figure(metrics, "drift_alarms_total", CURRENT) == 1
     assert "the current model's predictions of assignments have become worse" in caplog.text
@@ -285,7 +285,7 @@ async def test_statuses_are_of_the_model_in_use_and_its_challengers() -> None:
     known.challengers[1] = Challenger("broken", Broken(), SHOP.names)
     known.judge(trials, ())
     await known.work(MemoryTables(), 0)
-    current, bayes, broken = known.statuses()
+    current, bayes, broken = known.list_statuses()
     assert [each.name for each in (current, bayes, broken)] == [CURRENT, BAYES, "broken"]
     assert [each.trials for each in (current, bayes, broken)] == [30, 30, 2]
     assert (current.failure, bayes.failure, broken.failure) == ("", "", "the tree has no root")

@@ -58,7 +58,7 @@ async def tables() -> MemoryTables:
 
 @pytest.fixture
 def guard(tables: MemoryTables) -> DeploymentGuard:
-    return DeploymentGuard(SETTINGS, SHOP, deployments.decode(descriptor()), tables)
+    return DeploymentGuard(SETTINGS, SHOP, deployments.decode_deployment(descriptor()), tables)
 
 
 async def test_nothing_happens_while_all_is_as_it_was(

@@ -8,11 +8,11 @@ import pytest
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import Event
 from stream_persona.errors import FencedError
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.tables import Write
 from stream_persona.worker.due import CHUNK
-from stream_persona.worker.metrics import Metrics, bounds_and_counts
+from stream_persona.worker.metrics import Metrics, read_histogram
 from tests.support.constants import DAY, NOW, SECOND
 from tests.support.events import assignment, deletion, purchase, shop
 from tests.support.faulty_tables import FaultyTables
@@ -163,7 +163,7 @@ async def test_all_partitions_are_asked_in_one_call_and_many_customers_come_in_p
     working = await place.start()
     names = [f"c{n}" for n in range(CHUNK + 50)]
     for partition in range(4):
-        own = [name for name in names if home_partition(name, 4) == partition]
+        own = [name for name in names if find_home_partition(name, 4) == partition]
         happened = [assignment(f"a-{n}", NOW, n, expires_at=ENDS) for n in own]
         await working.process(fetch(*happened, partition=partition))
     place.clock.now = 9.0
@@ -241,7 +241,7 @@ async def test_how_late_a_change_was_is_measured() -> None:
     await working.process(fetch(*ending()))
     place.clock.now = 8.3
     await working.end_due()
-    bounds, counts = bounds_and_counts(place.metrics.due_seconds)
+    bounds, counts = read_histogram(place.metrics.due_seconds)
     assert [bound for bound, number in zip(bounds, counts, strict=False) if number] == [0.5]
 
 

@@ -126,7 +126,7 @@ async def test_another_half_life_is_refused_whoever_runs() -> None:
 async def test_another_taxonomy_takes_the_place_of_the_one_before_when_no_worker_runs() -> None:
     tables = await tables_with(descriptor())
     changed = await agree(tables, of(OURS), CHANGED, [0, 0])
-    assert changed == deployments.decode(descriptor(CHANGED))
+    assert changed == deployments.decode_deployment(descriptor(CHANGED))
     assert await tables.load_deployment() == changed.encode()
 
 
@@ -139,7 +139,9 @@ async def test_another_taxonomy_is_refused_while_workers_run() -> None:
 async def test_other_ids_of_nobody_hold_when_no_worker_runs_with_those_before() -> None:
     tables = await tables_with(descriptor(nobody_ids="kiosk"))
     assert "another STREAM_PERSONA_NOBODY_IDS are running" in await refused(tables, of(OURS))
-    assert await agree(tables, of(OURS), SHOP, [0, 0]) == deployments.decode(descriptor())
+    assert await agree(tables, of(OURS), SHOP, [0, 0]) == deployments.decode_deployment(
+        descriptor()
+    )
     assert await tables.load_deployment() == descriptor()
 
 
@@ -148,7 +150,9 @@ async def test_changed_sources_hold_when_no_worker_runs_and_what_that_means_is_l
 ) -> None:
     tables = await tables_with(descriptor(sources=source_settings(tmp_path).sources))
     assert "another STREAM_PERSONA_SOURCES are running" in await refused(tables, of(OURS))
-    assert await agree(tables, of(OURS), SHOP, [0, 0]) == deployments.decode(descriptor())
+    assert await agree(tables, of(OURS), SHOP, [0, 0]) == deployments.decode_deployment(
+        descriptor()
+    )
     (warning,) = [each.message for each in caplog.records if each.levelname == "WARNING"]
     assert f"{TOPIC} is none any more" in warning
     assert "what was read before stays as it was mapped then" in warning

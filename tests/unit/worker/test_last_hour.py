@@ -4,13 +4,13 @@ from collections import Counter
 
 from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.events import Event
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.kafka.router import RoutedBatch
 from stream_persona.pipeline.types import Outcome
 from stream_persona.store.last_hour import LastHour
 from stream_persona.store.memory import MemoryTables
 from stream_persona.worker.last_hour import LastHourTracker
-from stream_persona.worker.metrics import Metrics, numbers_by_label
+from stream_persona.worker.metrics import Metrics, read_by_label
 from stream_persona.worker.worker import Worker
 from tests.support.constants import NOW
 from tests.support.events import browse, deletion
@@ -88,13 +88,13 @@ async def test_letters_are_counted_by_reason_and_events_once() -> None:
 
 
 def test_every_reason_has_its_metric_from_the_start() -> None:
-    assert numbers_by_label(Metrics().anomalies) == {str(each): 0 for each in Anomaly}
+    assert read_by_label(Metrics().anomalies) == {str(each): 0 for each in Anomaly}
 
 
 def test_a_batch_counts_in_the_metric_of_its_reasons() -> None:
     metrics = Metrics()
     metrics.record_batch([], *batch(nobody=2, retry=3), 0.1, NOW)
-    counted = {name: n for name, n in numbers_by_label(metrics.anomalies).items() if n}
+    counted = {name: n for name, n in read_by_label(metrics.anomalies).items() if n}
     assert counted == {"nobody": 2, "retry": 3}
 
 
@@ -136,10 +136,12 @@ async def test_redelivered_events_of_a_deleted_customer_don_t_bring_it_back() ->
 
 async def test_customers_go_with_their_partition() -> None:
     worker = await working(FakeClock(), partitions=2)
-    bot = next(f"bot{n}" for n in range(9) if home_partition(f"bot{n}", 2) == 1)
+    bot = next(f"bot{n}" for n in range(9) if find_home_partition(f"bot{n}", 2) == 1)
     for number in (0, 1):
         own = [
-            e for e in [*crowd(), *views(bot, 150)] if home_partition(e.customer_id, 2) == number
+            e
+            for e in [*crowd(), *views(bot, 150)]
+            if find_home_partition(e.customer_id, 2) == number
         ]
         await worker.process(fetch(*own, partition=number))
     assert heaviest(worker) == [(bot, 150)]

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from stream_persona.worker import metrics_server
-from stream_persona.worker.metrics import Metrics, numbers_by_label
+from stream_persona.worker.metrics import Metrics, read_by_label
 from stream_persona.worker.metrics_server import (
     MOST_WAITING,
     SCRAPE_HEAD_BYTES,
@@ -32,7 +32,7 @@ class Scraped(MetricsServer):
         self.address = f"http://127.0.0.1:{self.server_port}"
 
     def dropped(self) -> int:
-        return sum(numbers_by_label(self.metrics.dropped_scrapes).values())
+        return sum(read_by_label(self.metrics.dropped_scrapes).values())
 
 
 @pytest.fixture

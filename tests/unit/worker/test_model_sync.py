@@ -4,10 +4,10 @@ import pytest
 
 from stream_persona.domain.common_tastes import decode_common
 from stream_persona.domain.events import Event
-from stream_persona.domain.slots import slot_of
+from stream_persona.domain.slots import hash_to_slot
 from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import RolledBackError
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.store.memory import MemoryTables
 from stream_persona.store.tables import Claim
 from stream_persona.worker.worker import Worker
@@ -52,7 +52,7 @@ async def test_shards_that_keep_moving_are_published_in_turn_and_at_once_when_at
     tables = CostlyTables(clock)
     working = clocked(tables, clock, partitions=2)
     await working.assign([0, 1])
-    names = {home_partition(name, 2): name for name in ("a", "b", "c", "d", "e")}
+    names = {find_home_partition(name, 2): name for name in ("a", "b", "c", "d", "e")}
 
     async def moved(turn: int) -> None:
         for partition, name in names.items():
@@ -89,7 +89,9 @@ async def test_workers_share_the_model() -> None:
     happened = labelled_shoppers(SHOP, customers=6)
     for partition, working in enumerate(both):
         await working.assign([partition])
-        own = [event for event in happened if home_partition(event.customer_id, 2) == partition]
+        own = [
+            event for event in happened if find_home_partition(event.customer_id, 2) == partition
+        ]
         await working.process(fetch(*own, partition=partition))
     for working in (*both, *both):
         await settle(working)
@@ -136,15 +138,15 @@ async def test_a_name_that_a_deletion_took_is_shown_again_once_another_one_carri
     await working.assign([0])
     await working.process(fetch(*carry("toys")))
     await moved_on(working, clock)
-    slot = slot_of("category:toys", fine=False)
+    slot = hash_to_slot("category:toys", fine=False)
     shown = working._tokenizer.names
-    assert shown.name(slot) == "category:toys"
+    assert shown.name_slot(slot) == "category:toys"
     await working.process(fetch(deletion("d", customer=CARRIERS[2]), first=100))
-    assert shown.name(slot) == f"slot:{slot}"
+    assert shown.name_slot(slot) == f"slot:{slot}"
     await working.process(fetch(purchase("p", categories=["toys"]), first=200))
-    assert shown.name(slot) == f"slot:{slot}"
+    assert shown.name_slot(slot) == f"slot:{slot}"
     await moved_on(working, clock)
-    assert shown.name(slot) == "category:toys"
+    assert shown.name_slot(slot) == "category:toys"
 
 
 async def test_a_slot_mate_that_another_worker_has_forgotten_gives_the_name_back() -> None:
@@ -152,16 +154,16 @@ async def test_a_slot_mate_that_another_worker_has_forgotten_gives_the_name_back
     first, second = (clocked(tables, clock, partitions=2) for _ in range(2))
     await first.assign([0, 1])
     customers = [f"c{n}" for n in range(100)]
-    here = [name for name in customers if home_partition(name, 2) == 0]
-    there = next(name for name in customers if home_partition(name, 2) == 1)
+    here = [name for name in customers if find_home_partition(name, 2) == 0]
+    there = next(name for name in customers if find_home_partition(name, 2) == 1)
     settings, mate = worker_settings(partitions=2), slot_mate("category:toys")
     bought = [purchase(f"p-{name}", customer=name, categories=["toys"]) for name in here]
     rare = purchase("rare", customer=there, categories=[mate.removeprefix("category:")])
     await first.process(fetch(*bought, settings=settings))
     await first.process(fetch(rare, partition=1, settings=settings))
     await moved_on(first, clock)
-    slot = slot_of(mate, fine=False)
-    assert first._tokenizer.names.name(slot) == f"slot:{slot}"
+    slot = hash_to_slot(mate, fine=False)
+    assert first._tokenizer.names.name_slot(slot) == f"slot:{slot}"
     await first.assign([0])
     await second.assign([1])
     gone = deletion("d", customer=there)
@@ -171,7 +173,7 @@ async def test_a_slot_mate_that_another_worker_has_forgotten_gives_the_name_back
         await first.process(fetch(late, first=200 + n, settings=settings))
         await moved_on(each, clock)
         await moved_on(first, clock)
-    assert first._tokenizer.names.name(slot) == "category:toys"
+    assert first._tokenizer.names.name_slot(slot) == "category:toys"
 
 
 @pytest.mark.parametrize("model", ["additive", "river.naive_bayes:MultinomialNB"])
@@ -210,8 +212,8 @@ async def test_names_are_shown_once_the_customers_of_all_workers_are_enough() ->
         await working.start()
         await working.assign([partition])
     customers = [f"c{n}" for n in range(100)]
-    here, *_ = (name for name in customers if home_partition(name, 2) == 0)
-    there = [name for name in customers if home_partition(name, 2) == 1][:3]
+    here, *_ = (name for name in customers if find_home_partition(name, 2) == 0)
+    there = [name for name in customers if find_home_partition(name, 2) == 1][:3]
 
     async def shown_after(working: Worker, partition: int, *happened: Event) -> set[str]:
         settings, first_offset = worker_settings(partitions=2), int(clock.now) * 10
@@ -227,11 +229,11 @@ async def test_names_are_shown_once_the_customers_of_all_workers_are_enough() ->
     assert await shown_after(first, 0, bought(here)) == set()
     assert await shown_after(second, 1, *map(bought, there[:1])) == set()
     assert await shown_after(second, 1, *map(bought, there[1:])) == {"category:toys"}
-    slot = slot_of("category:toys", fine=False)
-    assert {each._tokenizer.names.name(slot) for each in (first, second)} == {"category:toys"}
+    slot = hash_to_slot("category:toys", fine=False)
+    assert {each._tokenizer.names.name_slot(slot) for each in (first, second)} == {"category:toys"}
     assert await shown_after(second, 1, deletion("d", customer=there[0])) == {"category:toys"}
     assert await shown_after(first, 0, deletion("e", customer=here)) == set()
-    assert {each._tokenizer.names.name(slot) for each in (first, second)} == {f"slot:{slot}"}
+    assert {each._tokenizer.names.name_slot(slot) for each in (first, second)} == {f"slot:{slot}"}
 
 
 async def test_affinities_are_left_alone_while_neither_weights_nor_their_names_move() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from stream_persona.domain import record_codec
 from stream_persona.errors import FencedError
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.kafka.publisher import StillOwns
 from stream_persona.pipeline.messages import ChangeMessage
 from stream_persona.store.memory import MemoryTables
@@ -29,7 +29,7 @@ from tests.support.workers import RecordingPublisher, fetch, worker, worker_sett
 async def test_events_that_come_before_their_partition_is_known_to_be_ours_wait() -> None:
     tables, outbox = MemoryTables(), RecordingPublisher()
     working = worker(tables, outbox, SHOP)
-    with working.partitions.rebalance():
+    with working.partitions.hold_while_rebalancing():
         processing = asyncio.ensure_future(working.process(fetch(purchase("p"))))
         await turns()
         await working.assign([0])
@@ -59,13 +59,17 @@ async def test_a_partition_that_was_lost_keeps_nothing_from_the_others_of_a_batc
         record
         for partition in (0, 1)
         for record in fetch(
-            *(purchase(f"p-{c}", customer=c) for c in names if home_partition(c, 2) == partition),
+            *(
+                purchase(f"p-{c}", customer=c)
+                for c in names
+                if find_home_partition(c, 2) == partition
+            ),
             partition=partition,
         )
     ]
     with pytest.raises(FencedError):
         await old.process(batch)
-    kept = {c for c in names if home_partition(c, 2) == 0}
+    kept = {c for c in names if find_home_partition(c, 2) == 0}
     assert set(tables.states) == {c["customer_id"] for c in changes(outbox)} == kept != set(names)
     assert old.owned == {0}
     await new.assign([0, 1])

@@ -9,8 +9,8 @@ from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.errors import TopologyError, UnavailableError
 from stream_persona.store.last_hour import LastHour
 from stream_persona.store.memory import MemoryTables
-from stream_persona.store.worker_status import WorkerStatus, decode
-from stream_persona.worker.metrics import Metrics, bounds_and_counts, numbers_by_label
+from stream_persona.store.worker_status import WorkerStatus, decode_report
+from stream_persona.worker.metrics import Metrics, read_by_label, read_histogram
 from stream_persona.worker.reporter import ORPHAN_SECONDS, Orphans, Reporter
 from tests.support.constants import NOW
 from tests.support.events import (
@@ -53,7 +53,7 @@ class Reporting:
         self.reporter = Reporter(self.worker, taxonomy, self.tables, self.metrics, clocks)
 
     async def stored(self) -> WorkerStatus:
-        return decode((await self.tables.load_reports())[self.reporter.name])
+        return decode_report((await self.tables.load_reports())[self.reporter.name])
 
 
 async def test_a_report_holds_what_the_worker_has_done() -> None:
@@ -102,13 +102,13 @@ async def test_a_report_keeps_no_customer_beyond_the_next_one_after_the_deletion
 
 async def test_a_report_holds_the_thresholds_of_the_model_and_the_place_of_the_sweep() -> None:
     reporting = Reporting()
-    fresh = reporting.reporter.status()
+    fresh = reporting.reporter.make_status()
     assert (fresh.threshold, fresh.candidate_floor, fresh.sweeping) == (None, None, False)
     assert fresh.oldest_record_seconds >= 0
     await reporting.worker.assign([0])
     await reporting.worker.process(fetch(*labelled_shoppers(SHOP, customers=30)))
     await reporting.worker.refresh()
-    weights, known = reporting.worker.weights, reporting.reporter.status()
+    weights, known = reporting.worker.weights, reporting.reporter.make_status()
     assert weights.threshold is not None
     assert (known.threshold, known.candidate_floor) == (weights.threshold, weights.candidate_floor)
 
@@ -201,17 +201,17 @@ def test_counts_are_read_by_their_label() -> None:
     metrics.changes.labels("model").inc()
     metrics.redelivered.inc(2)
     metrics.labelled.set(7)
-    assert numbers_by_label(metrics.changes) == {"behaviour": 3, "model": 1}
-    assert numbers_by_label(metrics.redelivered) == {"": 2}
-    assert numbers_by_label(metrics.labelled) == {"": 7}
-    assert numbers_by_label(metrics.events) == {}
+    assert read_by_label(metrics.changes) == {"behaviour": 3, "model": 1}
+    assert read_by_label(metrics.redelivered) == {"": 2}
+    assert read_by_label(metrics.labelled) == {"": 7}
+    assert read_by_label(metrics.events) == {}
 
 
 def test_buckets_of_a_histogram_are_counted_each_for_itself() -> None:
     metrics = Metrics()
     for seconds in (0.0005, 0.004, 0.005, 3.0, 11.0, 12.0):
         metrics.change_seconds.observe(seconds)
-    bounds, counts = bounds_and_counts(metrics.change_seconds)
+    bounds, counts = read_histogram(metrics.change_seconds)
     assert len(counts) == len(bounds) + 1
     found = dict(zip([*bounds, None], counts, strict=True))
     assert {bound: n for bound, n in found.items() if n} == {0.001: 1, 0.005: 2, 5.0: 1, None: 2}
@@ -221,7 +221,7 @@ async def test_a_report_counts_the_labels_that_have_no_effect() -> None:
     reporting = Reporting()
     await commit(reporting.tables, SHOP, *labelled_shoppers(SHOP, customers=2))
     await reporting.worker.assign([0])
-    assert reporting.reporter.status().unknown_labels == {}
+    assert reporting.reporter.make_status().unknown_labels == {}
     other = shop([*SHOP.names[1:], "somebody else"])
     reporting = Reporting(reporting.tables, other)
     await reporting.worker.assign([0])

@@ -9,7 +9,7 @@ from stream_persona.domain import record_codec, record_head
 from stream_persona.domain.record_seal import is_sealed
 from stream_persona.errors import DamagedOutboxError
 from stream_persona.pipeline.messages import encode_copy
-from stream_persona.worker.metrics import numbers_by_label
+from stream_persona.worker.metrics import read_by_label
 from tests.support.constants import DAY, NOW
 from tests.support.events import assignment, deletion, purchase
 from tests.support.faulty_tables import FaultyTables
@@ -167,7 +167,7 @@ async def test_what_the_topics_no_longer_hold_is_counted_named_and_set_aside(
     assert "'c'" in caplog.text
     assert "persona-damaged:c" in caplog.text
     assert scene.tables.aside == {"c": stored}
-    assert numbers_by_label(scene.metrics.incomplete) == {"": 1}
+    assert read_by_label(scene.metrics.incomplete) == {"": 1}
     expected = await never_damaged([*LATER], [purchase("new", NOW + DAY, "c")])
     record = record_codec.decode_records(scene.tables.states, SHOP.fingerprint)["c"]
     assert len(record.counts) == len(

@@ -8,7 +8,7 @@ import pytest
 from stream_persona.domain import record_codec
 from stream_persona.domain.events import Event, encode
 from stream_persona.errors import UnavailableError
-from stream_persona.kafka.partitioner import home_partition
+from stream_persona.kafka.partitioner import find_home_partition
 from stream_persona.store.memory import MemoryTables
 from tests.support.constants import DAY, NOW
 from tests.support.events import assignment, browse, labelled_shoppers, purchase
@@ -69,7 +69,7 @@ async def test_an_unavailable_server_ends_the_batch_unpublished() -> None:
 
 def away_from_home(partitions: int) -> Event:
     names = (f"c{i}" for i in range(100))
-    customer = next(name for name in names if home_partition(name, partitions) == 1)
+    customer = next(name for name in names if find_home_partition(name, partitions) == 1)
     return purchase("p", customer=customer)
 
 

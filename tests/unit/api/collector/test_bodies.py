@@ -10,8 +10,8 @@ from stream_persona.api.collector.bodies import (
     MAX_BODY,
     MAX_EVENTS,
     decode_object,
+    decompress_body,
     split_list,
-    unpack,
 )
 from stream_persona.api.collector.calls import read_batch
 from stream_persona.errors import DecodeError
@@ -19,22 +19,22 @@ from stream_persona.errors import DecodeError
 
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip", " gzip "])
 def test_a_packed_body_is_unpacked(encoding: str) -> None:
-    assert unpack(gzip.compress(b"{}"), encoding) == b"{}"
+    assert decompress_body(gzip.compress(b"{}"), encoding) == b"{}"
 
 
 @pytest.mark.parametrize("encoding", ["", "identity"])
 def test_a_body_that_is_not_packed_stays_as_it_is(encoding: str) -> None:
-    assert unpack(b"{}", encoding) == b"{}"
+    assert decompress_body(b"{}", encoding) == b"{}"
 
 
 def test_all_members_of_a_packed_body_count() -> None:
-    assert unpack(gzip.compress(b"[1,") + gzip.compress(b"2]"), "gzip") == b"[1,2]"
+    assert decompress_body(gzip.compress(b"[1,") + gzip.compress(b"2]"), "gzip") == b"[1,2]"
 
 
 @pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", "zstd"])
 def test_a_body_that_is_packed_otherwise_is_415(encoding: str) -> None:
     with pytest.raises(HTTPException) as refused:
-        unpack(b"", encoding)
+        decompress_body(b"", encoding)
     assert refused.value.status_code == 415
 
 
@@ -43,15 +43,15 @@ def test_a_body_that_is_packed_otherwise_is_415(encoding: str) -> None:
 )
 def test_a_body_that_is_said_to_be_gzip_and_is_not_is_refused(body: bytes) -> None:
     with pytest.raises(DecodeError, match="not valid gzip"):
-        unpack(body, "gzip")
+        decompress_body(body, "gzip")
 
 
 @pytest.mark.parametrize("encoding", ["", "gzip"])
 def test_a_body_is_bounded_after_it_was_unpacked(encoding: str) -> None:
     pack = gzip.compress if encoding else bytes
-    assert len(unpack(pack(b" " * MAX_BODY), encoding)) == MAX_BODY
+    assert len(decompress_body(pack(b" " * MAX_BODY), encoding)) == MAX_BODY
     with pytest.raises(HTTPException) as refused:
-        unpack(pack(b" " * (MAX_BODY + 1)), encoding)
+        decompress_body(pack(b" " * (MAX_BODY + 1)), encoding)
     assert refused.value.status_code == 413
 
 
@@ -63,7 +63,7 @@ def test_a_gigabyte_of_nothing_costs_no_more_than_what_is_read() -> None:
     bomb = first + 999 * next_one
     assert len(bomb) < MAX_BODY * 2
     with pytest.raises(HTTPException) as refused:
-        unpack(bomb, "gzip")
+        decompress_body(bomb, "gzip")
     assert refused.value.status_code == 413
 
 

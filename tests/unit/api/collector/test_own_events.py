@@ -7,8 +7,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from stream_persona.api.collector.own_events import find_kind, read_own_event
-from stream_persona.domain.events import BROWSE, ENGAGEMENT, PURCHASE, Browse, Purchase, event_time
+from stream_persona.api.collector.own_events import find_named_kind, read_own_event
+from stream_persona.domain.events import (
+    BROWSE,
+    ENGAGEMENT,
+    PURCHASE,
+    Browse,
+    Purchase,
+    get_event_time,
+)
 from stream_persona.domain.identity import NOBODY_IDS
 from stream_persona.errors import DecodeError
 
@@ -38,7 +45,7 @@ def read(**document: Any) -> Any:
 def test_an_event_is_of_the_kind_that_its_type_or_its_shape_names(
     document: dict[str, Any], kind: int
 ) -> None:
-    assert find_kind(document) == kind
+    assert find_named_kind(document) == kind
 
 
 @pytest.mark.parametrize(
@@ -64,12 +71,12 @@ def test_an_event_that_may_be_of_two_kinds_or_of_none_is_refused(
     document: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(DecodeError) as refused:
-        find_kind(document)
+        find_named_kind(document)
     assert sentence in refused.value.detail
 
 
 def test_fields_of_commands_do_not_make_a_command_of_an_event() -> None:
-    assert find_kind({"items": [ITEM], "request_id": "r1"}) == PURCHASE
+    assert find_named_kind({"items": [ITEM], "request_id": "r1"}) == PURCHASE
 
 
 def test_an_event_without_a_time_happened_when_it_came_in() -> None:
@@ -88,7 +95,7 @@ def test_an_event_keeps_the_time_and_the_id_that_it_has() -> None:
         event_id="e1", customer_id="c1", occurred_at="2025-11-24T16:00:00Z", items=[ITEM]
     )
     assert isinstance(event, Purchase)
-    assert (event.event_id, event_time(event)) == ("e1", 1_764_000_000_000)
+    assert (event.event_id, get_event_time(event)) == ("e1", 1_764_000_000_000)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from stream_persona.api.dashboard.history import STEP_MS, Sample, Snapshot, chart
+from stream_persona.api.dashboard.history import STEP_MS, Sample, Snapshot, build_chart
 from stream_persona.api.dashboard.recorder import FRESH, SampleRecorder, StoredSamples
 from stream_persona.errors import UnavailableError
 from stream_persona.store.memory import MemoryTables
@@ -42,7 +42,7 @@ def recorder(clock: Clock) -> SampleRecorder:
     clock.now -= STEP_MS
     made = SampleRecorder(lambda: Snapshot(shoppers=7), clock)
     clock.now += STEP_MS
-    made.recent()
+    made.list_recent()
     return made
 
 
@@ -76,7 +76,7 @@ async def test_a_change_counts_in_the_bucket_in_which_it_is_received() -> None:
     made = recorder(clock)
     clock.now = START + STEP_MS + 1  # before any tick has closed the last bucket
     made.add(change("a", posterior()))
-    assert {at: each.changes for at, each in made.recent().items()} == {
+    assert {at: each.changes for at, each in made.list_recent().items()} == {
         START: 0, START + STEP_MS: 1
     }  # fmt: skip
     assert await ticked(made, tables) == [START]
@@ -92,7 +92,7 @@ def test_a_flow_is_from_one_persona_to_another_and_a_first_change_is_none() -> N
         (UNSURE, posterior("student")),
     ):
         made.add(change("a", current, previous))
-    present = made.recent()[START]
+    present = made.list_recent()[START]
     assert present.changes == 5
     assert present.flows == {"student:gamer": 2, "student:": 1}
 
@@ -190,7 +190,7 @@ async def test_a_sample_that_cannot_be_read_is_left_out_and_logged_once(
 
 def drawn(samples: dict[int, Sample], steps: int = 10) -> dict[str, Any]:
     since = START - steps * STEP_MS
-    return chart(samples, since, START, ["parent", "student"])
+    return build_chart(samples, since, START, ["parent", "student"])
 
 
 def test_series_have_an_entry_for_each_step_and_null_where_nothing_is_known() -> None:

@@ -7,20 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona.api.dashboard.label_queue import ALIKE, Candidate, CandidateQueue, information
+from stream_persona.api.dashboard.label_queue import (
+    ALIKE,
+    CandidateQueue,
+    LabelCandidate,
+    information,
+)
 
 shares = st.lists(st.floats(0.001, 1.0), min_size=2, max_size=8).map(
     lambda parts: [part / sum(parts) for part in parts]
 )
 
 
-def candidate(name: str, first: str = "a", second: str = "b", worth: float = 1.0) -> Candidate:
+def candidate(name: str, first: str = "a", second: str = "b", worth: float = 1.0) -> LabelCandidate:
     distribution = {"c": 0.1, "d": 0.05, second: 0.4, first: 0.45}
-    return Candidate(name, worth, 10.0, distribution, [first, second], "2025-11-24T16:00:00Z")
+    return LabelCandidate(name, worth, 10.0, distribution, [first, second], "2025-11-24T16:00:00Z")
 
 
 def best(queue: CandidateQueue, limit: int = 100) -> list[str]:
-    return [each.customer_id for each in queue.best(limit)]
+    return [each.customer_id for each in queue.list_best(limit)]
 
 
 def test_information_is_the_expected_length_of_a_step_of_the_model() -> None:

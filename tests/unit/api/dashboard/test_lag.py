@@ -15,7 +15,7 @@ def test_nothing_waits_at_rest() -> None:
     lag = Lag()
     lag.update({"a": 3}, {"a": 10}, now=0.0)
     lag.update({"a": 10}, {"a": 10}, now=2.0)
-    assert (lag.events, lag.seconds, lag.idle(100.0)) == (0, 0.0, 0.0)
+    assert (lag.events, lag.seconds, lag.compute_idle_seconds(100.0)) == (0, 0.0, 0.0)
     lag.update({}, {}, now=4.0)
     assert (lag.events, lag.seconds) == (0, 0.0)
 
@@ -76,18 +76,18 @@ def test_the_stream_stands_still_while_no_offset_moves() -> None:
     lag = Lag()
     lag.update({"a": 3, "b": 0}, {"a": 10, "b": 0}, now=5.0)
     lag.update({"a": 3, "b": 0}, {"a": 12, "b": 0}, now=14.0)
-    assert lag.idle(5.0 + STALLED) == STALLED
+    assert lag.compute_idle_seconds(5.0 + STALLED) == STALLED
 
 
 def test_any_offset_that_moves_shows_that_a_worker_works() -> None:
     lag = Lag()
     lag.update({"a": 3, "b": 0}, {"a": 10, "b": 9}, now=0.0)
     lag.update({"a": 3, "b": 1}, {"a": 10, "b": 9}, now=9.0)
-    assert lag.idle(10.0) == 1.0
+    assert lag.compute_idle_seconds(10.0) == 1.0
 
 
 def test_an_event_after_hours_of_rest_is_no_standstill() -> None:
     lag = Lag()
     lag.update({"a": 10}, {"a": 10}, now=0.0)
     lag.update({"a": 10}, {"a": 11}, now=9_000.0)
-    assert lag.idle(9_001.0) == 1.0
+    assert lag.compute_idle_seconds(9_001.0) == 1.0

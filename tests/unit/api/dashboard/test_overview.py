@@ -9,7 +9,7 @@ import pytest
 
 from stream_persona.api.dashboard import overview
 from stream_persona.api.dashboard.health import check_health
-from stream_persona.api.dashboard.label_queue import Candidate
+from stream_persona.api.dashboard.label_queue import LabelCandidate
 from stream_persona.api.dashboard.overview import ChangeRate
 from stream_persona.api.dashboard.population_scan import Population
 from stream_persona.api.dashboard.workers import WorkerReports
@@ -42,7 +42,7 @@ async def reported(*reports: Any) -> WorkerReports:
     """Reports that were read from tables."""
     tables = MemoryTables()
     for each in reports:
-        await tables.save_report(each.worker, worker_status.encode(each))
+        await tables.save_report(each.worker, worker_status.encode_report(each))
     found = WorkerReports(tables, PERSONAS)
     await found.refresh()
     return found
@@ -111,7 +111,7 @@ async def test_a_snapshot_holds_the_recent_losses_of_all_models() -> None:
 async def test_reports_of_another_release_are_left_out() -> None:
     tables = MemoryTables()
     await tables.save_report("old", b'{"worker": "old"}')
-    await tables.save_report("w", worker_status.encode(report(at=now_ms())))
+    await tables.save_report("w", worker_status.encode_report(report(at=now_ms())))
     reports = WorkerReports(tables, PERSONAS)
     await reports.refresh()
     assert [each.worker for each in reports.alive] == ["w"]
@@ -119,7 +119,7 @@ async def test_reports_of_another_release_are_left_out() -> None:
 
 async def test_workers_stay_as_they_were_and_rates_are_unknown_while_redis_is_away() -> None:
     tables = FaultyTables()
-    await tables.save_report("w", worker_status.encode(report(at=now_ms())))
+    await tables.save_report("w", worker_status.encode_report(report(at=now_ms())))
     reports = WorkerReports(tables, PERSONAS)
     assert reports.away is None
     await reports.refresh()
@@ -140,15 +140,15 @@ def weights_of(**parts: Any) -> Weights:
 
 def test_limits_are_the_policys_until_they_are_measured() -> None:
     taxonomy = shop(policy={"min_confidence": 0.55, "candidate_coverage": 0.9})
-    assert overview.limits(weights_of(), taxonomy) == {
+    assert overview.find_limits(weights_of(), taxonomy) == {
         "threshold": 0.55, "candidate_floor": pytest.approx(0.02)
     }  # fmt: skip
     measured = weights_of(threshold=0.7, candidate_floor=0.04)
-    assert overview.limits(measured, taxonomy) == {"threshold": 0.7, "candidate_floor": 0.04}
+    assert overview.find_limits(measured, taxonomy) == {"threshold": 0.7, "candidate_floor": 0.04}
 
 
 def test_a_threshold_that_no_shopper_reaches_is_one() -> None:
-    assert overview.limits(weights_of(threshold=2.0), shop())["threshold"] == 1.0
+    assert overview.find_limits(weights_of(threshold=2.0), shop())["threshold"] == 1.0
 
 
 def test_each_persona_has_the_threshold_that_decides_its_names() -> None:
@@ -205,7 +205,7 @@ async def test_the_model_without_workers_is_described_alone() -> None:
 
 
 def test_a_candidate_is_described_with_epoch_milliseconds() -> None:
-    queued = Candidate("a", 1.5, 3.0, {"parent": 1.0}, ["parent"], "2025-11-24T16:00:00.250Z")
+    queued = LabelCandidate("a", 1.5, 3.0, {"parent": 1.0}, ["parent"], "2025-11-24T16:00:00.250Z")
     assert overview.describe_candidate(queued)["updated_at"] == 1_764_000_000_250
 
 

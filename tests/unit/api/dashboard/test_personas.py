@@ -3,10 +3,10 @@
 from typing import Any
 
 from stream_persona.api.dashboard.personas import MOST, find_defining_features
-from stream_persona.domain.slots import slot_of
-from stream_persona.model.classifier import PersonaClassifier, profile_of
+from stream_persona.domain.slots import hash_to_slot
+from stream_persona.model.classifier import PersonaClassifier, make_profile
 from stream_persona.model.estimator import derive
-from stream_persona.model.statistics import contribution
+from stream_persona.model.statistics import make_contribution
 from stream_persona.model.weights import Weights
 
 
@@ -15,12 +15,14 @@ def learn(tastes: dict[str, list[dict[str, float]]]) -> tuple[Weights, Any]:
     model = PersonaClassifier()
     for persona, shoppers in tastes.items():
         for number, counts in enumerate(shoppers):
-            model.add(contribution(profile_of({"events": 20.0, **counts}), number % 5), persona)
+            model.add(
+                make_contribution(make_profile({"events": 20.0, **counts}), number % 5), persona
+            )
     return derive(model, list(tastes)), model.stack(list(tastes))
 
 
 def names_of(*tokens: str) -> Any:
-    return {slot_of(token, fine=False): token for token in tokens}.get
+    return {hash_to_slot(token, fine=False): token for token in tokens}.get
 
 
 COMMON, BABY, RARE = "category:food", "category:baby", "category:twins"

@@ -38,12 +38,14 @@ def run_pass(population: Population, records: Iterable[bytes]) -> None:
 
 def shoppers(population: Population) -> dict[str | None, int]:
     """The number of shoppers by persona, without zeros."""
-    found = {persona: population.personas.of(persona).shoppers for persona in (*PERSONAS, None)}
+    found = {
+        persona: population.personas.copy_group(persona).shoppers for persona in (*PERSONAS, None)
+    }
     return {persona: number for persona, number in found.items() if number}
 
 
 def queued(population: Population) -> list[str]:
-    return [each.customer_id for each in population.queue.best(100)]
+    return [each.customer_id for each in population.queue.list_best(100)]
 
 
 # --- a pass ---
@@ -61,7 +63,7 @@ def test_confidence_is_counted_in_bins_and_averaged() -> None:
     group = counted(
         record("a", posterior(confidence=0.62)), record("b", posterior(confidence=0.98)),
         record("c", posterior(confidence=1.0)),
-    ).personas.of("parent")  # fmt: skip
+    ).personas.copy_group("parent")  # fmt: skip
     assert [at for at, number in enumerate(group.bins) if number] == [12, 19]
     assert (sum(group.bins), len(group.bins)) == (3, BINS)
     assert group.mean_confidence == pytest.approx((0.62 + 0.98 + 1.0) / 3)
@@ -70,10 +72,13 @@ def test_confidence_is_counted_in_bins_and_averaged() -> None:
 def test_the_certainty_of_an_assignment_is_no_confidence_of_the_model() -> None:
     group = counted(
         record("a", assigned_posterior()), record("b", posterior(confidence=0.7))
-    ).personas.of("parent")
+    ).personas.copy_group("parent")
     assert (group.shoppers, group.assigned, sum(group.bins)) == (2, 1, 1)
     assert group.mean_confidence == pytest.approx(0.7)
-    assert counted(record("a", assigned_posterior())).personas.of("parent").mean_confidence is None
+    assert (
+        counted(record("a", assigned_posterior())).personas.copy_group("parent").mean_confidence
+        is None
+    )
 
 
 def test_the_figures_before_a_first_pass_has_ended_are_of_those_counted_so_far() -> None:
@@ -139,7 +144,7 @@ def test_figures_that_are_moved_too_often_are_never_below_0() -> None:
     population = counted(record("a"))
     for _ in range(3):
         population.apply(change("a", UNSURE, posterior()))
-    group = population.personas.of("parent")
+    group = population.personas.copy_group("parent")
     assert (group.shoppers, min(group.bins), group.mean_confidence) == (0, 0, None)
 
 
@@ -162,7 +167,7 @@ def test_moved_figures_are_those_of_a_new_pass(moves: list[tuple[str, Json]]) ->
         now[name] = current
     fresh = counted(*(record(name, it) for name, it in now.items()))
     for persona in (None, *PERSONAS):
-        assert population.personas.of(persona) == fresh.personas.of(persona)
+        assert population.personas.copy_group(persona) == fresh.personas.copy_group(persona)
 
 
 def test_changes_that_come_while_a_pass_runs_move_the_figures_shown() -> None:
@@ -186,9 +191,9 @@ def test_changes_that_come_while_a_pass_runs_are_right_in_the_mean_and_then_exac
             population.apply(change(name, UNSURE, posterior()))
     population.end_pass()
     assert population.personas.shoppers == 2_000
-    assert population.personas.of(None).shoppers == pytest.approx(len(moved), abs=60)
+    assert population.personas.copy_group(None).shoppers == pytest.approx(len(moved), abs=60)
     run_pass(population, [record(name, UNSURE if name in moved else None) for name in names])
-    assert population.personas.of(None).shoppers == len(moved)
+    assert population.personas.copy_group(None).shoppers == len(moved)
 
 
 # --- the queue ---
@@ -200,7 +205,7 @@ def test_ambiguous_shoppers_alone_are_queued() -> None:
         record("d", UNSURE | {"source": "assigned"}),
     )  # fmt: skip
     assert queued(population) == ["a"]
-    (first,) = population.queue.best(1)
+    (first,) = population.queue.list_best(1)
     assert (first.evidence, first.candidates) == (12.0, ["parent"])
     assert first.distribution == UNSURE["distribution"]
 

@@ -13,7 +13,7 @@ from stream_persona.api.dashboard.service import OLD_MS, DashboardService
 from stream_persona.api.model_reader import ModelReader
 from stream_persona.api.schemas.dashboard import Overview
 from stream_persona.clocks import MACHINE_CLOCKS, Clocks
-from stream_persona.domain.events import rfc3339
+from stream_persona.domain.events import format_rfc3339
 from stream_persona.settings import Settings
 from stream_persona.store import worker_status
 from stream_persona.store.last_hour import LastHour
@@ -45,8 +45,8 @@ async def test_a_change_moves_all_figures_and_a_deletion_is_none() -> None:
     service = service_of(MemoryTables())
     service.receive(message("a", posterior("student"), UNSURE))
     service.receive(message("b", None))
-    assert service.overview(stream=True)["changes_per_minute"] == 1
-    history = await service.history(60)
+    assert service.answer_overview(stream=True)["changes_per_minute"] == 1
+    history = await service.answer_history(60)
     assert (history["changes"], len(history["at"])) == ([1], 1)
     assert history["flows"] == [{"from": None, "to": "student", "count": 1}]
 
@@ -55,12 +55,12 @@ async def test_all_figures_go_by_the_clocks_that_the_service_is_given() -> None:
     clock, tables = FakeClock(), MemoryTables()
     service = service_of(tables, clock.clocks)
     service.receive(message("a", posterior("student"), UNSURE))
-    assert service.overview(stream=True)["changes_per_minute"] == 1
-    await tables.save_report("w", worker_status.encode(report(at=NOW)))
+    assert service.answer_overview(stream=True)["changes_per_minute"] == 1
+    await tables.save_report("w", worker_status.encode_report(report(at=NOW)))
     await service._reports.refresh()
-    assert service.overview(stream=True)["workers"] == 1
+    assert service.answer_overview(stream=True)["workers"] == 1
     clock.now += 120.0
-    later = service.overview(stream=True)
+    later = service.answer_overview(stream=True)
     assert (later["changes_per_minute"], later["workers"]) == (0, 0)
     assert later["at"] == NOW + 120_000
 
@@ -72,9 +72,9 @@ async def test_a_change_that_is_announced_again_long_after_it_was_published_is_n
     service = service_of(MemoryTables(), clock.clocks)
     for age in (0, OLD_MS - 1, OLD_MS + 1):
         change = message(f"c{age}", posterior("student"), UNSURE)
-        service.receive({**change, "published_at": rfc3339(NOW - age)})
-    assert service.overview(stream=True)["changes_per_minute"] == 2
-    assert (await service.history(60))["changes"] == [2]
+        service.receive({**change, "published_at": format_rfc3339(NOW - age)})
+    assert service.answer_overview(stream=True)["changes_per_minute"] == 2
+    assert (await service.answer_history(60))["changes"] == [2]
 
 
 @pytest.mark.parametrize(
@@ -84,11 +84,11 @@ async def test_a_message_that_is_no_change_moves_nothing(junk: Any) -> None:
     service = service_of(MemoryTables())
     with pytest.raises(msgspec.ValidationError):
         service.receive(junk)
-    assert service.overview(stream=True)["changes_per_minute"] == 0
+    assert service.answer_overview(stream=True)["changes_per_minute"] == 0
 
 
 async def test_figures_are_unknown_and_nothing_is_wrong_before_a_first_refresh() -> None:
-    found = service_of(MemoryTables()).overview(stream=False)
+    found = service_of(MemoryTables()).answer_overview(stream=False)
     assert (found["counted"], found["shoppers"], found["workers"]) == (False, 0, 0)
     assert [found[name] for name in ("lag_events", "lag_seconds", "change_p99_ms")] == [None] * 3
     assert found["troubles"] == []
@@ -107,10 +107,10 @@ async def test_the_last_hours_of_all_workers_are_summed_and_their_excesses_are_t
         report("w", now_ms(), last_hour=other, unknown_labels=labels),
     )
     for each in reports:
-        await tables.save_report(each.worker, worker_status.encode(each))
+        await tables.save_report(each.worker, worker_status.encode_report(each))
     service = service_of(tables)
     await service._reports.refresh()
-    found = service.overview(stream=True)
+    found = service.answer_overview(stream=True)
     hour = found["last_hour"]
     assert [each["text"] for each in hour["odd"]] == [
         "2 unreadable", "1 belonged to nobody", "250 retries",
@@ -128,7 +128,9 @@ async def test_the_last_hours_of_all_workers_are_summed_and_their_excesses_are_t
 async def test_an_overview_is_as_it_is_documented() -> None:
     tables = MemoryTables()
     hour = LastHour(10, {"retry": 1}, {}, [("bot", 5)], [(1, 2)])
-    await tables.save_report("w", worker_status.encode(report("w", now_ms(), last_hour=hour)))
+    await tables.save_report(
+        "w", worker_status.encode_report(report("w", now_ms(), last_hour=hour))
+    )
     service = service_of(tables)
     await service._reports.refresh()
-    Overview.model_validate(service.overview(stream=True), strict=True)
+    Overview.model_validate(service.answer_overview(stream=True), strict=True)

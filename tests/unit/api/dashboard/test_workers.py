@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream_persona.api.dashboard.workers import ALIVE, Workers, quantile
+from stream_persona.api.dashboard.workers import ALIVE, Workers, compute_quantile
 from stream_persona.store.worker_status import WorkerStatus
 from tests.support.reports import report
 
@@ -143,5 +143,5 @@ def test_a_worker_that_comes_back_with_other_buckets_is_timed_anew() -> None:
 
 
 def test_a_quantile_beyond_the_last_bound_is_that_bound() -> None:
-    assert quantile(0.99, [0.1, 0.5], [1, 1, 98]) == 0.5
-    assert quantile(0.5, [0.1, 0.5], [0, 0, 0]) is None
+    assert compute_quantile(0.99, [0.1, 0.5], [1, 1, 98]) == 0.5
+    assert compute_quantile(0.5, [0.1, 0.5], [0, 0, 0]) is None

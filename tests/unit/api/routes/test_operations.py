@@ -34,7 +34,7 @@ async def test_metrics_show_what_is_ready_as_of_the_scrape_without_any_probe(
     built = replace(Dependencies.build(settings, shop()), readiness=readiness)
     app = FastAPI()
     built = replace(built, agreement=Agreement(settings, built.taxonomy, tables))
-    app.include_router(operations.router(built))
+    app.include_router(operations.build_router(built))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         metrics = (await client.get("/metrics")).text

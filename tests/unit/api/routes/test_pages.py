@@ -14,7 +14,7 @@ from stream_persona.api.routes import pages
 @pytest.fixture
 async def browser() -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
-    app.include_router(pages.router())
+    app.include_router(pages.build_router())
     pages.mount_files(app)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:

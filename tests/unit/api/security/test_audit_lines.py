@@ -20,7 +20,7 @@ from stream_persona.api import create_api
 from stream_persona.api.limits import TokenBuckets
 from stream_persona.api.security.audit import MOST, WINDOW, note_command
 from stream_persona.api.security.middleware import DoorMiddleware
-from stream_persona.api.security.scopes import Rules
+from stream_persona.api.security.scopes import ScopeRules
 from stream_persona.domain import taxonomy
 from stream_persona.errors import SettingsError
 from stream_persona.settings import Settings
@@ -60,7 +60,7 @@ async def test_a_command_leaves_its_outcome_and_the_customer_at_debug_alone(
 
     door = Door()
     routes = [Route("/v1/customers", delete, methods=["DELETE"])]
-    app = DoorMiddleware(routes[0], door.keys, Rules(routes), TokenBuckets(0), door.audit)
+    app = DoorMiddleware(routes[0], door.keys, ScopeRules(routes), TokenBuckets(0), door.audit)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     with audited(level) as lines:
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
@@ -99,7 +99,7 @@ async def test_a_call_that_its_route_refuses_leaves_one_line(status: int) -> Non
 
     routes = [Route("/v1/changes", refuse)]
     app = DoorMiddleware(
-        Starlette(routes=routes), door.keys, Rules(routes), TokenBuckets(0), door.audit
+        Starlette(routes=routes), door.keys, ScopeRules(routes), TokenBuckets(0), door.audit
     )
     transport = httpx.ASGITransport(app)
     with audited() as lines:

@@ -15,7 +15,7 @@ from stream_persona.api import create_api
 from stream_persona.api.limits import TokenBuckets
 from stream_persona.api.security.headers import HEADERS
 from stream_persona.api.security.middleware import DoorMiddleware, admit_by_key
-from stream_persona.api.security.scopes import Rules
+from stream_persona.api.security.scopes import ScopeRules
 from stream_persona.api.server import check_door
 from stream_persona.domain import taxonomy
 from stream_persona.errors import SettingsError
@@ -181,7 +181,7 @@ async def test_a_key_in_a_body_lets_in_to_the_collector_alone(tmp_path: Path) ->
 
     routes = [Route("/v1/batch", collect, methods=["POST"])]
     app = DoorMiddleware(
-        Starlette(routes=routes), door.keys, Rules(routes), TokenBuckets(0), door.audit
+        Starlette(routes=routes), door.keys, ScopeRules(routes), TokenBuckets(0), door.audit
     )
     transport = httpx.ASGITransport(app)
     with audited() as lines:

@@ -11,7 +11,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.routing import Mount, Route
 
 from stream_persona.api import create_api
-from stream_persona.api.security.scopes import ENTRY, OPEN, SCOPES, TABLE, Rules
+from stream_persona.api.security.scopes import ENTRY, OPEN, SCOPES, TABLE, ScopeRules
 from stream_persona.domain import taxonomy
 from stream_persona.settings import Settings
 from tests.support.doors import MASTER, Door, key_of, write_keys
@@ -79,7 +79,7 @@ def test_each_command_and_the_collector_have_scopes_that_read_nothing() -> None:
 )  # fmt: skip
 def test_a_route_that_no_row_names_is_not_served(route: Route | Mount) -> None:
     with pytest.raises(LookupError, match="give it one scope"):
-        Rules([route])
+        ScopeRules([route])
 
 
 @pytest.fixture

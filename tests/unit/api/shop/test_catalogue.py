@@ -30,7 +30,7 @@ def catalogue() -> Catalogue:
 def found(catalogue: Catalogue, query: str = "", category: str = "") -> list[str]:
     """The numbers of the products that a search finds, in its order."""
     positions = catalogue.search(query, category).tolist()
-    return [catalogue.item(each)["product_id"][2:] for each in positions]
+    return [catalogue.decode_item(each)["product_id"][2:] for each in positions]
 
 
 def test_products_stand_by_popularity_and_equal_ones_as_in_the_file(catalogue: Catalogue) -> None:
@@ -108,7 +108,7 @@ def test_facts_count_products_top_levels_and_rows_left_out() -> None:
 
 def test_the_first_of_two_rows_of_one_product_is_kept() -> None:
     catalogue = build([row(1, title="First"), row(1, title="Second"), row(2)])
-    assert [catalogue.item(each)["title"] for each in range(2)] == ["First", "Thing 2"]
+    assert [catalogue.decode_item(each)["title"] for each in range(2)] == ["First", "Thing 2"]
 
 
 def test_a_product_that_is_too_large_is_left_out() -> None:
@@ -140,7 +140,7 @@ def together(rows: list[dict[str, Any]], *given: str) -> list[tuple[str, float]]
     catalogue = build(rows)
     positions, scores = catalogue.find_together([catalogue.positions[each] for each in given])
     return [
-        (catalogue.item(position)["product_id"], round(score, 6))
+        (catalogue.decode_item(position)["product_id"], round(score, 6))
         for position, score in zip(positions.tolist(), scores.tolist(), strict=True)
     ]
 

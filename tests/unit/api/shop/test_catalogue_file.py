@@ -66,18 +66,18 @@ def test_a_catalogue_is_read_whatever_its_form(
     write_file(tmp_path / "catalogue")
     found = read_catalogue(tmp_path / "catalogue", "/")
     assert found.facts.skipped == {}
-    assert found.item(0) == {
+    assert found.decode_item(0) == {
         "product_id": "P-2", "title": "Thing 2", "category": None, "brand": "Rex", "price": 4.5,
         "attributes": {}, "score": 2.0,
     }  # fmt: skip
-    assert found.item(1)["attributes"] == {"size": "S"}
+    assert found.decode_item(1)["attributes"] == {"size": "S"}
     assert found.find_together([1])[0].tolist() == [0]
 
 
 def test_columns_of_parquet_are_read_as_fields(tmp_path: Path) -> None:
     with_columns(tmp_path / "catalogue.parquet")
     found = read_catalogue(tmp_path / "catalogue.parquet", "/")
-    assert [found.item(each)["attributes"] for each in range(2)] == [{}, {"size": "S"}]
+    assert [found.decode_item(each)["attributes"] for each in range(2)] == [{}, {"size": "S"}]
     assert found.positions == {"1": 1, "2": 0}
     assert found.find_together([1])[1].tolist() == [0.5]
 

@@ -41,7 +41,7 @@ def whole_ranking(
     catalogue: Catalogue, shares: Mapping[str, float], strength: float, exclude: tuple[str, ...]
 ) -> list[dict[str, Any]]:
     """What ``/v1/rank`` answers for all products, in the order of their popularity."""
-    items = [catalogue.item(position) for position in range(len(catalogue))]
+    items = [catalogue.decode_item(position) for position in range(len(catalogue))]
     items = [item for item in items if item["product_id"] not in exclude]
     ranked = ranking.rank(items, shares, AFFINITIES, strength, catalogue.separator)
     return [as_dict(each) for each in ranked]
@@ -91,7 +91,7 @@ def test_the_greatest_factors_are_numbers(popularity: float) -> None:
     catalogue = build([row(1), row(2, attributes=attributes, popularity=popularity), row(3)])
     shopper = PARENT._replace(distribution={"parent": 1.0})
     found = recommend(catalogue, likings_of(catalogue, lifts), shopper, Asked("c", 3, Choice(10.0)))
-    items = [catalogue.item(position) for position in range(3)]
+    items = [catalogue.decode_item(position) for position in range(3)]
     expected = ranking.rank(items, {"parent": 1.0}, lifts, 10.0, "/")
     assert [each["score"] for each in found["items"]] == [each.score for each in expected]
     assert expected[0].affinity > 1e8
@@ -127,11 +127,16 @@ def test_equal_scores_keep_the_order_of_popularity() -> None:
 def test_who_has_no_persona_gets_the_most_popular_products_and_the_reason(
     shopper: Shopper, likings: Likings, fallback: str
 ) -> None:
-    exclude = ("P-1", CATALOGUE.item(0)["product_id"], CATALOGUE.item(2)["product_id"], "gone")
+    exclude = (
+        "P-1",
+        CATALOGUE.decode_item(0)["product_id"],
+        CATALOGUE.decode_item(2)["product_id"],
+        "gone",
+    )
     found = recommend(CATALOGUE, likings, shopper, Asked("c", 3, Choice(1.0), exclude=exclude))
     assert found["fallback"] == fallback
     assert found["group"] == ("holdout" if fallback == HOLDOUT else "treatment")
-    popular = [CATALOGUE.item(position) for position in range(10)]
+    popular = [CATALOGUE.decode_item(position) for position in range(10)]
     popular = [item for item in popular if item["product_id"] not in exclude][:3]
     assert found_items(found) == [
         {"item": item, "position": place, "score": item["score"], "affinity": 1.0, "why": [],
@@ -150,7 +155,7 @@ def test_nothing_is_left_where_everything_is_excluded(shopper: Shopper) -> None:
 def test_likings_are_those_of_a_ranking_by_each_persona_alone() -> None:
     matrix = CATALOGUE.features.compute_affinities(AFFINITIES)
     for column, persona in enumerate(AFFINITIES.personas):
-        items = [CATALOGUE.item(position) for position in range(len(CATALOGUE))]
+        items = [CATALOGUE.decode_item(position) for position in range(len(CATALOGUE))]
         ranked = ranking.rank(items, {persona: 1.0}, AFFINITIES, 1.0, "/")
         expected = [each.affinity for each in sorted(ranked, key=lambda each: each.position)]
         assert matrix[:, column].tolist() == pytest.approx(expected, rel=1e-6)
@@ -211,7 +216,7 @@ def test_own_tastes_and_the_mixture_move_products_as_in_a_ranking(
     asked = Asked("c", limit, Choice(strength, own, ambiguous))
     likings = likings_of(catalogue)
     found = recommend(catalogue, likings, shopper, asked, OwnFactor(tastes, factors))
-    items = [catalogue.item(position) for position in range(size)]
+    items = [catalogue.decode_item(position) for position in range(size)]
     ranking_of_all = rank_for(
         shopper, items, AFFINITIES, strength, "/", own=tastes, ambiguous=ambiguous
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream_persona.domain.events import Assignment, Deletion, event_time
+from stream_persona.domain.events import Assignment, Deletion, get_event_time
 from stream_persona.domain.mapping.cloudevents import make_envelope
 from stream_persona.domain.mapping.documents import MappedDocument, map_document
 from stream_persona.errors import DecodeError
@@ -60,8 +60,8 @@ def test_the_subject_of_another_tools_document_is_nobody() -> None:
 
 def test_the_time_of_the_data_comes_before_that_of_the_envelope() -> None:
     later = "2025-11-24T10:00:00Z"
-    assert event_time(only(envelope(SEARCH, time=later))) == AT_MS
-    assert event_time(only(envelope({**SEARCH, "occurred_at": None}, time=later))) > AT_MS
+    assert get_event_time(only(envelope(SEARCH, time=later))) == AT_MS
+    assert get_event_time(only(envelope({**SEARCH, "occurred_at": None}, time=later))) > AT_MS
 
 
 def test_data_may_be_encoded_or_a_text() -> None:
@@ -74,7 +74,7 @@ def test_data_may_be_encoded_or_a_text() -> None:
 def test_an_envelope_without_a_time_is_of_its_arrival() -> None:
     timeless = envelope({**SEARCH, "occurred_at": None}, time=None)
     ((_, event),) = map_document(preset("cloudevents"), timeless, arrived_at=AT_MS).events
-    assert event_time(event) == AT_MS
+    assert get_event_time(event) == AT_MS
     with pytest.raises(DecodeError, match="occurred_at"):
         read(timeless)
 

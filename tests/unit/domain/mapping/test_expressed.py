@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stream_persona.domain.events import Assignment, Deletion, event_time
+from stream_persona.domain.events import Assignment, Deletion, get_event_time
 from stream_persona.domain.mapping.documents import MappedDocument, map_document
 from stream_persona.domain.mapping.sources import Source, Sources
 from stream_persona.errors import DecodeError
@@ -22,7 +22,7 @@ DOCUMENT = {
 
 
 def sources(text: str) -> tuple[Source, ...]:
-    return Sources.parse(text).of_topic("t")
+    return Sources.parse(text).list_for_topic("t")
 
 
 def read(text: str, document: object) -> MappedDocument:
@@ -36,7 +36,7 @@ def only(text: str, document: object) -> Any:
 
 def test_values_are_read_as_other_tools_write_them() -> None:
     order = only(ORDER, DOCUMENT)
-    assert (order.event_id, order.customer_id, event_time(order)) == (
+    assert (order.event_id, order.customer_id, get_event_time(order)) == (
         "17",
         "4711",
         1_763_974_800_000,

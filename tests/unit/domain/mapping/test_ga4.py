@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stream_persona.domain.events import event_time
+from stream_persona.domain.events import get_event_time
 from stream_persona.domain.mapping.documents import MappedDocument, map_document
 from stream_persona.errors import DecodeError
 from tests.support.foreign.presets import preset
@@ -55,19 +55,19 @@ def test_an_app_has_an_instance_in_place_of_a_client() -> None:
 
 @pytest.mark.parametrize("at", [AT, str(AT), float(AT)])
 def test_times_are_microseconds_also_in_texts(at: object) -> None:
-    assert event_time(only(row(event_timestamp=at))) == AT // 1_000
-    assert event_time(only(request(asked("search"), timestamp_micros=at))) == AT // 1_000
+    assert get_event_time(only(row(event_timestamp=at))) == AT // 1_000
+    assert get_event_time(only(request(asked("search"), timestamp_micros=at))) == AT // 1_000
 
 
 def test_an_event_of_a_request_may_have_a_time_of_its_own() -> None:
     body = request({**asked("search"), "timestamp_micros": AT + 5_000})
-    assert event_time(only(body)) == AT // 1_000 + 5
+    assert get_event_time(only(body)) == AT // 1_000 + 5
 
 
 def test_a_request_without_a_time_is_of_its_arrival() -> None:
     body = request(asked("search"), timestamp_micros=None)
     ((_, event),) = read(body, arrived_at=AT // 1_000).events
-    assert event_time(event) == AT // 1_000
+    assert get_event_time(event) == AT // 1_000
     with pytest.raises(DecodeError, match=r"no time.*`\$\.events\[0\]\.timestamp_micros`"):
         read(body)
 

@@ -42,7 +42,7 @@ def test_the_readmes_example_loads() -> None:
 def test_the_guides_document_is_read_by_its_expressions() -> None:
     found = re.search(r"^```json\n(.+?)^```", SECTION, re.MULTILINE | re.DOTALL)
     assert found is not None
-    sources = Sources.parse("\n".join(EXAMPLES)).of_topic("till")
+    sources = Sources.parse("\n".join(EXAMPLES)).list_for_topic("till")
     ((kind, order),) = map_document(sources, json.loads(found[1])).events
     (item,) = order.items
     assert (KIND_NAMES[kind], order.customer_id, order.order_id) == ("purchase", "4711", "R-1")

@@ -6,7 +6,7 @@ from functools import cache
 import msgspec
 import pytest
 
-from stream_persona.domain.events import Event, event_time
+from stream_persona.domain.events import Event, get_event_time
 from stream_persona.domain.taxonomy import load
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.testing.shop import MemoryShop
@@ -24,7 +24,7 @@ def tokenizer() -> Tokenizer:
 
 def without_id(event: Event) -> dict[str, object]:
     fields = msgspec.structs.asdict(event)
-    return {**fields, "event_id": None, "occurred_at": event_time(event)}
+    return {**fields, "event_id": None, "occurred_at": get_event_time(event)}
 
 
 def mapped(way: Way) -> list[tuple[int, Event]]:

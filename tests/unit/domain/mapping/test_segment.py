@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stream_persona.domain.events import event_time
+from stream_persona.domain.events import get_event_time
 from stream_persona.domain.mapping.documents import MappedDocument, map_document
 from stream_persona.errors import DecodeError
 from tests.support.foreign.presets import preset
@@ -77,7 +77,7 @@ LATER = "2025-11-24T09:00:05Z"
     ],
 )  # fmt: skip
 def test_the_time_is_the_corrected_one_or_is_corrected(fields: dict[str, Any], at: int) -> None:
-    assert event_time(only(view(**fields))) == at
+    assert get_event_time(only(view(**fields))) == at
 
 
 @pytest.mark.parametrize("digits", ["20251124", "20251124090000", "202511240900", "1"])
@@ -89,14 +89,14 @@ def test_digits_that_may_be_a_date_are_no_time(digits: str) -> None:
 def test_a_call_that_names_no_time_is_of_its_arrival() -> None:
     for document in (view(timestamp=...), {"batch": [view(timestamp=...)]}):
         ((_, event),) = map_document(preset("segment"), document, arrived_at=AT_MS).events
-        assert event_time(event) == AT_MS
+        assert get_event_time(event) == AT_MS
         with pytest.raises(DecodeError, match=r"\.timestamp`"):
             read(document)
 
 
 def test_a_batch_says_when_it_was_sent() -> None:
     document = {"batch": [view(timestamp=...)], "sentAt": AT}
-    assert event_time(only(document)) == AT_MS
+    assert get_event_time(only(document)) == AT_MS
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stream_persona.domain.events import event_time
+from stream_persona.domain.events import get_event_time
 from stream_persona.domain.mapping.documents import MappedDocument, map_document
 from stream_persona.errors import DecodeError
 from stream_persona.testing.shop import MemoryShop
@@ -24,7 +24,7 @@ def only(document: object) -> Any:
 def test_an_order_is_a_purchase_of_its_customer() -> None:
     found = only(order(id=450789469, customer={"id": 207119551}))
     assert (found.customer_id, found.order_id) == ("207119551", "450789469")
-    assert event_time(found) == 1_763_975_340_000
+    assert get_event_time(found) == 1_763_975_340_000
     assert [(item.brand, item.price, item.quantity) for item in found.items] == [
         ("Fleet", 89.5, 2.0), ("Bello", 12.25, 3.0),
     ]  # fmt: skip
@@ -81,8 +81,8 @@ def test_a_custom_line_has_the_sku_or_the_title_for_an_id() -> None:
 
 def test_an_imported_order_is_of_the_day_when_it_was_placed() -> None:
     body = order(created_at="2026-01-01T00:00:00Z", processed_at="2025-11-24T10:00:00+01:00")
-    assert event_time(only(body)) == 1_763_974_800_000
-    assert event_time(only({**body, "processed_at": None})) == 1_767_225_600_000
+    assert get_event_time(only(body)) == 1_763_974_800_000
+    assert get_event_time(only({**body, "processed_at": None})) == 1_767_225_600_000
 
 
 def test_a_line_of_a_cart_counts_once_and_so_does_that_of_its_checkout() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from stream_persona.domain.events import event_time
+from stream_persona.domain.events import get_event_time
 from stream_persona.domain.mapping.documents import MappedDocument, decode_document, map_document
 from stream_persona.errors import DecodeError
 from tests.support.foreign.presets import captured, preset
@@ -63,7 +63,7 @@ def test_the_customer_is_the_user_and_else_a_cookie(fields: dict[str, Any], cust
      {"derived_tstamp": None, "collector_tstamp": "2025-11-24 09:00:00"}],
 )  # fmt: skip
 def test_times_are_derived_and_without_an_offset_utc(fields: dict[str, Any]) -> None:
-    assert event_time(only(shredded("product_view", SHOE, **fields))) == 1_763_974_800_000
+    assert get_event_time(only(shredded("product_view", SHOE, **fields))) == 1_763_974_800_000
 
 
 def test_all_forms_of_an_event_are_read_alike() -> None:

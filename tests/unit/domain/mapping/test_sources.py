@@ -18,8 +18,8 @@ MAP = (
 def test_sources_are_found_by_topic_in_the_order_of_the_file() -> None:
     found = Sources.parse(MAP + PRESET + PRESET.replace("segment", "ga4"))
     assert found.topics == ("own", "web")
-    assert [source.preset for source in found.of_topic("web")] == ["segment", "ga4"]
-    assert found.of_topic("nowhere") == ()
+    assert [source.preset for source in found.list_for_topic("web")] == ["segment", "ga4"]
+    assert found.list_for_topic("nowhere") == ()
 
 
 def test_a_kind_may_be_named_as_topics_are_and_a_field_may_be_named_like_one() -> None:
@@ -31,7 +31,7 @@ def test_a_kind_may_be_named_as_topics_are_and_a_field_may_be_named_like_one() -
 def test_a_file_is_loaded_with_or_without_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "sources.toml"
     path.write_text(PRESET, encoding="utf-8-sig")
-    (source,) = Sources.load(path).of_topic("web")
+    (source,) = Sources.load(path).list_for_topic("web")
     assert (source.format, source.registry, source.when, source.title) == (
         "json", None, None, "segment of web",
     )  # fmt: skip
@@ -100,7 +100,7 @@ def test_a_login_of_a_registry_is_refused_and_never_shown() -> None:
 
 def test_the_first_source_whose_condition_holds_takes_a_document() -> None:
     text = PRESET + "when = \"version == '2'\"\n" + MAP.replace("own", "web")
-    own = Sources.parse(text).of_topic("web")
+    own = Sources.parse(text).list_for_topic("web")
     document = {
         "type": "track", "event": "Product Viewed", "properties": {"product_id": "P"},
         "messageId": "m", "userId": "c", "timestamp": 1_764_000_000, "id": "i", "who": "d",
@@ -113,7 +113,7 @@ def test_the_first_source_whose_condition_holds_takes_a_document() -> None:
 
 
 def test_a_document_that_no_source_takes_is_counted() -> None:
-    own = Sources.parse(PRESET + "when = \"starts_with(version, '2')\"\n").of_topic("web")
+    own = Sources.parse(PRESET + "when = \"starts_with(version, '2')\"\n").list_for_topic("web")
     for document in ({"version": "1"}, {}, [], None, "text", 1):
         found = map_document(own, document)
         assert (found.events, found.links, found.left_out) == ((), (), {"unmapped": 1})
@@ -121,14 +121,14 @@ def test_a_document_that_no_source_takes_is_counted() -> None:
 
 @pytest.mark.parametrize("truth", [0, 1, "x", [0], {"a": None}, True])
 def test_a_condition_holds_as_jmespath_has_it(truth: object) -> None:
-    (source,) = Sources.parse(PRESET + 'when = "a"').of_topic("web")
+    (source,) = Sources.parse(PRESET + 'when = "a"').list_for_topic("web")
     assert source.when is not None
     assert source.when.holds({"a": truth})
 
 
 @pytest.mark.parametrize("lie", [None, False, "", [], {}])
 def test_a_condition_does_not_hold_of_what_is_empty(lie: object) -> None:
-    (source,) = Sources.parse(PRESET + 'when = "a"').of_topic("web")
+    (source,) = Sources.parse(PRESET + 'when = "a"').list_for_topic("web")
     assert source.when is not None
     assert not source.when.holds({"a": lie})
     assert not source.when.holds({})
