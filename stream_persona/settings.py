@@ -214,11 +214,8 @@ class Settings(ConnectionSettings):
         given = [name for name in names if getattr(self, name)]
         missing = [name for name in (*names, "api_keys_file") if not getattr(self, name)]
         if given and missing:
-            named, first = (
-                ", ".join(map(forms.name_variable, missing)),
-                forms.name_variable(given[0]),
-            )
-            raise ValueError(f"{first}: to log people in, set {named} as well")
+            first, *named = map(forms.name_variable, (given[0], *missing))
+            raise ValueError(f"{first}: to log people in, set {', '.join(named)} as well")
         return self
 
     @model_validator(mode="after")

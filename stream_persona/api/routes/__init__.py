@@ -1,1 +1,1 @@
-"""The routes of the API: each module's ``router`` builds those of one subject."""
+"""The routes of the API: each module's ``build_router`` builds those of one subject."""

@@ -34,7 +34,7 @@ def api(tmp_path: Path) -> FastAPI:
         {"part": "storage", "message": "Redis at 10.1.2.3:6379 may evict keys."},
         {"part": "kafka", "message": "Kafka does not answer."},
     ]
-    dependencies.dashboard.model = lambda: {
+    dependencies.dashboard.answer_model = lambda: {
         "workers": [{"worker": "worker-host-7"}],
         "models": [{"failure": "No module named 'shop'"}, {"failure": ""}],
     }

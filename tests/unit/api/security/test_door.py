@@ -124,7 +124,7 @@ async def test_pages_keep_the_policies_of_their_own() -> None:
 
 async def test_a_mistake_of_the_server_has_the_headers_too_and_says_nothing_of_itself() -> None:
     api = create_api(Settings(_env_file=None), taxonomy.load(None))
-    api.state.dependencies.dashboard.overview = None  # not callable
+    api.state.dependencies.dashboard.answer_overview = None  # not callable
     transport = httpx.ASGITransport(api, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         answer = await client.get("/v1/overview")
