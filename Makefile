@@ -23,7 +23,7 @@ help: ## list what there is to make
 demo: $(VENV)/.demo ## real shoppers through a whole system: ARGS="--for 60s --no-browser"
 	@$(BIN)/stream-persona demo $(ARGS)
 
-test: $(VENV)/.dev ## all tests, in a process per core: ARGS="tests/unit -k redelivery", ARGS="-n0 --pdb"
+test: $(VENV)/.dev ## all tests, in a process more than cores: ARGS="tests/unit -k redelivery", ARGS="-n0 --pdb"
 	@$(BIN)/python -m pytest $(IN_PARALLEL) $(ARGS)
 
 test-quick: $(VENV)/.dev ## the unit tests alone, which need no server: ARGS="-k redelivery"
