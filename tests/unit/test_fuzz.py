@@ -114,6 +114,7 @@ def test_arbitrary_json_is_an_event_or_a_dead_letter(path: Path, kind: int, valu
     assert path.follow(kind, json.dumps(value).encode()) in OUTCOMES
 
 
+@pytest.mark.long
 @given(mutants())
 @hypothesis(max_examples=count_examples(350))
 def test_an_event_with_wrong_parts_is_an_event_or_a_dead_letter(
@@ -156,6 +157,7 @@ MESSAGES = st.builds(
 )  # fmt: skip
 
 
+@pytest.mark.long
 @given(MESSAGES)
 @hypothesis(max_examples=count_examples(500))
 def test_any_envelope_holds_an_event_or_becomes_a_dead_letter(

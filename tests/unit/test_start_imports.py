@@ -19,6 +19,7 @@ SLOW = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "modules",
     [

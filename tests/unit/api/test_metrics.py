@@ -79,6 +79,7 @@ async def test_thousands_of_made_up_methods_make_one_series_of_a_route(
     assert series(api.state.dependencies.metrics) == before
 
 
+@pytest.mark.long
 @given(
     method=TOKEN | st.sampled_from(sorted(METHODS)),
     path=st.sampled_from(PATHS) | st.text(max_size=30).map(lambda text: f"/{text}"),

@@ -229,6 +229,7 @@ def test_the_product_of_all_leaves_is_the_probability(
     assert_law(Subject(make_profile(x), str), weights_of(model))
 
 
+@pytest.mark.long
 @given(observed)
 def test_the_law_holds_for_every_folded_record(
     events: list[tuple[int, list[tuple[int, int]]]],

@@ -168,6 +168,7 @@ def test_a_wrong_setting_is_named(
     assert ended.err.count("\n") == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "line", ["show C-1", "assign C-1 student", "delete C-1 --yes", "model compare"]
 )

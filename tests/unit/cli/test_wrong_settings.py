@@ -137,6 +137,7 @@ def test_no_message_shows_a_secret(
     assert "ter2" not in ended.err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("command", "setting", "value"),
     [("worker", "METRICS_HOST", "host.invalid"), ("worker", "METRICS_HOST", "192.0.2.1"),
@@ -158,6 +159,7 @@ def test_a_host_of_another_machine_is_named(
     assert ended.err.startswith(f"STREAM_PERSONA_{setting}: can't listen on {value}:")
 
 
+@pytest.mark.long
 def test_a_taken_port_of_the_api_is_named(
     quiet_services: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

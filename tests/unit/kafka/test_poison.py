@@ -257,6 +257,7 @@ def test_the_largest_purchase_has_no_more_tokens_than_are_stated() -> None:
     assert 0.98 * MAX_TOKENS < len(tokens) <= MAX_TOKENS
 
 
+@pytest.mark.long
 def test_the_memory_of_a_tokenizer_is_bounded_whatever_attributes_are_called() -> None:
     tokenizer = Tokenizer(SHOP)
     for i in range(110_000):

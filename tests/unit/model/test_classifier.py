@@ -133,6 +133,7 @@ def test_a_river_estimator_learns_unlearns_and_predicts() -> None:
 CHECKS = list(checks.yield_checks(PersonaClassifier()))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_the_classifier_passes_rivers_own_check(check: Callable[[Estimator], None]) -> None:
     model = PersonaClassifier()

@@ -64,6 +64,7 @@ def test_personas_that_are_all_alike_leave_the_prior_and_name_nobody(
     assert named(weights, found).mean() < 0.02
 
 
+@pytest.mark.long
 @given(random_seed, st.integers(2, 6), st.integers(1, 10))
 @hypothesis(max_examples=count_examples(25), deadline=None)
 def test_a_random_shop_is_read_better_than_by_the_prior(
@@ -123,6 +124,7 @@ def test_a_persona_that_is_a_mixture_of_others_does_not_make_it_worse_than_the_p
     assert log_loss(found, true) < prior_log_loss(weights, true)
 
 
+@pytest.mark.long
 @given(random_seed)
 @hypothesis(max_examples=count_examples(20), deadline=None)
 def test_a_token_that_tells_all_of_one_persona_does_not_silence_the_rest(seed: int) -> None:

@@ -50,6 +50,7 @@ def test_deletions_among_older_and_newer_events_leave_no_trace_of_order(seed: in
     assert len(folded_in_any_order(inputs, rng)) == 1
 
 
+@pytest.mark.long
 @given(SEEDS)
 @hypothesis(max_examples=count_examples(200))
 def test_arrivals_retries_and_crowds_among_deletions_leave_no_trace_of_order(seed: int) -> None:

@@ -46,6 +46,7 @@ def whole_run() -> tuple[list[Delivery], dict[str, bytes]]:
     return run, oracle(run)
 
 
+@pytest.mark.long
 @given(st.lists(st.integers(1, 60), max_size=8), st.integers(1, 40))
 async def test_any_chunks_and_any_size_of_cache_give_the_same_records(
     sizes: list[int], cached: int

@@ -50,6 +50,7 @@ def threads() -> int:
     return sum("process_request" in each.name for each in threading.enumerate())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sending", [b"", b"GET /metrics HTTP/1.1\r\nHost: "])
 def test_scrapes_are_answered_while_hundreds_of_others_never_send_their_head(
     server: Scraped, sending: bytes, capfd: pytest.CaptureFixture[str]

@@ -55,6 +55,7 @@ def test_a_body_is_bounded_after_it_was_unpacked(encoding: str) -> None:
     assert refused.value.status_code == 413
 
 
+@pytest.mark.long
 def test_a_gigabyte_of_nothing_costs_no_more_than_what_is_read() -> None:
     packer = zlib.compressobj(9, wbits=31)
     first, next_one = (
