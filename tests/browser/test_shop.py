@@ -90,6 +90,8 @@ async def test_two_shoppers_stand_beside_each_other_on_one_query(
     first, second = await titles(orders.nth(0)), await titles(orders.nth(1))
     assert first != second
     assert all(title.startswith("Everyday") for title in [*first, *second])
+    await dashboard.page.set_viewport_size({"width": 390, "height": 844})
+    assert await dashboard.page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 async def test_a_change_of_persona_reorders_the_shelves_without_a_reload(
