@@ -58,7 +58,7 @@ class GatheredGets:
             for _, found in waiting:
                 found.cancel()
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
+        except Exception as error:  # noqa: BLE001 - each waiting caller raises it
             for _, found in waiting:
                 if not found.done():
                     found.set_exception(error)

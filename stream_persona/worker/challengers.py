@@ -205,7 +205,7 @@ class ChallengerPanel:
         return [ModelStatus.of(CURRENT, self.current.counts()), *rivals]
 
     async def _look_for_departed(self, tables: Tables, version: str) -> None:
-        """Look whether a customer of any worker has left whom a challenger has learned."""
+        """Check whether a learned customer has left, on whichever worker; note it if so."""
         if self._stale or version == self._looked_version or not self._looking.is_due():
             return
         began, self._looked_version = self._clock(), version
@@ -245,7 +245,7 @@ class ChallengerPanel:
 
 
 def find_departed(model_updates: Iterable[ModelUpdate]) -> set[str]:
-    """Find the customers whom the model unlearned in a batch and did not learn again as before."""
+    """Find the customers that a batch unlearned and did not learn again as they were before."""
     left: dict[str, str] = {}
     for update in model_updates:
         if update.sign < 0:
