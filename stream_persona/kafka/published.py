@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The last value of each customer (None: a tombstone), and the offset where they end."""
+    """The last value of each customer (None: a tombstone), and between which offsets they lie."""
 
     last: dict[str, bytes | None] = field(default_factory=dict)
+    start: int = 0
     end: int = 0
 
 
@@ -35,6 +36,7 @@ async def load_published(settings: Settings, partition: int, start: int | None) 
     try:
         async with RangeReader(settings, patience=settings.retry_seconds) as reader:
             held = (await reader.load_bounds([at]))[at]
+            first = held.stop
             if start is not None:
                 first = start if held.start <= start <= held.stop else held.start
                 reader.begin({at: range(first, held.stop)})
@@ -43,4 +45,4 @@ async def load_published(settings: Settings, partition: int, start: int | None) 
     except (KafkaError, OSError, ValueError) as error:
         message = f"the broker did not give the changes of partition {partition}: {error}"
         raise UnavailableError(message) from error
-    return Published(last, held.stop)
+    return Published(last, first, held.stop)

@@ -7,11 +7,16 @@ change on the topic becomes the record's: the next one is compared with it, and 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from stream_persona.domain.events import to_milliseconds
 from stream_persona.domain.record import PublishedChange, Record
 from stream_persona.domain.record_codec import with_change
 from stream_persona.pipeline.logged_change import build_change, parse_logged_change
 from stream_persona.pipeline.messages import change_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
 
 
 def adopt_change(customer_id: str, record: Record | None, value: bytes) -> Record | None:
@@ -32,6 +37,30 @@ def adopt_change(customer_id: str, record: Record | None, value: bytes) -> Recor
 def is_of_same_life(customer_id: str, record: Record, value: bytes) -> bool:
     """Whether a change was published since the record's last deletion, and before any later one."""
     return _read_change(customer_id, record, value) is not None
+
+
+def adopt_changes(
+    names: Iterable[str], stored: Mapping[str, Record], published: Mapping[str, bytes | None]
+) -> Iterator[tuple[str, Record]]:
+    """Yield the customers whose records lacked what was published, with their new records."""
+    for name in names:
+        value = published.get(name)
+        record = adopt_change(name, stored.get(name), value) if value is not None else None
+        if record is not None:
+            yield name, record
+
+
+def find_suspects(
+    names: Iterable[str], stored: Mapping[str, Record], published: Mapping[str, bytes | None]
+) -> Iterator[str]:
+    """Find the customers whose last message on the topic may be of a deletion that is lost."""
+    for name in (each for each in names if each in published):
+        record, value = stored.get(name), published[name]
+        if value is None:
+            if record is None or record.published is not None:
+                yield name
+        elif not is_of_same_life(name, record or Record(), value):
+            yield name
 
 
 def _read_change(customer_id: str, record: Record, value: bytes) -> PublishedChange | None:

@@ -103,7 +103,8 @@ class Outbox:
         """Return the last change of each customer of a partition since then."""
         kept = self._by_partition[partition]
         end = len(kept)
-        return Published(dict(kept[end if start is None else start :]), end)
+        start = end if start is None else start
+        return Published(dict(kept[start:]), start, end)
 
     async def release(self, partitions: Collection[int]) -> None:
         """Do nothing: no other process publishes here."""

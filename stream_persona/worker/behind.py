@@ -4,6 +4,11 @@ Such a record took the last change over from the topic (``pipeline.adoption``), 
 that led to it have yet to be read again. Decided before, an assigned customer would be published as
 predicted, and as assigned again a moment later. So nothing is decided of these customers until
 their partition has been read up to where its inputs ended when it was claimed.
+
+Who is behind must outlive the owner: the next one finds records that know all that was published.
+So a partition has two offsets of the topic of changes, written with every batch: up to which its
+records know what was published, and up to which they have caught up with it. The second stays where
+the changes that were taken over begin, until their customers have been decided.
 """
 
 from __future__ import annotations
@@ -18,9 +23,16 @@ if TYPE_CHECKING:
 
     from stream_persona.kafka.log_reader import EventLog
 
+#: Ends the name under which a partition's offsets have the second one; no topic can have it.
+_CAUGHT_UP: Final = ":caught-up"
 #: Seconds after which they are decided all the same: a log may end in what no reader is given, and
 #: the change that was taken over becomes older meanwhile.
 LONGEST_SECONDS: Final = 60.0
+
+
+def name_caught_up(changes: str) -> str:
+    """Name the offset of the topic ``changes`` up to which a partition's records have caught up."""
+    return f"{changes}{_CAUGHT_UP}"
 
 
 @dataclass(frozen=True, slots=True)

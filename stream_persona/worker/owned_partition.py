@@ -85,12 +85,20 @@ class OwnedPartition:
                 self.has_moved = True
 
     def take_caught_up(self, now: float) -> frozenset[str]:
-        """Return the customers who were behind and are no more, at a time of the worker's clock."""
+        """Return the customers who were behind and are no more, at a time of the worker's clock.
+
+        The next owner takes them to be behind until they are forgotten.
+        """
         behind = self.behind
         if behind is None or not behind.have_caught_up(self.offsets, now):
             return frozenset()
         self.behind = None
         return behind.customers
+
+    def forget_caught_up(self, topic: str) -> None:
+        """Store from now on that nobody is behind, if so: ``topic`` names the offset for that."""
+        if self.behind is None:
+            self.offsets.pop(topic, None)
 
     def take_offsets(self) -> dict[str, int]:
         """Return the offsets to store with the next write; none while the group alone knows."""

@@ -13,7 +13,7 @@ from stream_persona.errors import FencedError
 from stream_persona.model.shard import Shard
 from stream_persona.store import shards, tables
 from stream_persona.store.repository import RecordCache
-from stream_persona.worker.behind import find_behind
+from stream_persona.worker.behind import find_behind, name_caught_up
 from stream_persona.worker.owned_partition import OwnedPartition
 from stream_persona.worker.takeover import PartitionTaker
 
@@ -56,6 +56,7 @@ class OwnedPartitions:
         self._taker = PartitionTaker(settings, taxonomy, tables, publisher, log)
         self._log = log
         self._topics = (*settings.input_topics, settings.topic_reroutes)
+        self._caught_up = name_caught_up(settings.topic_changes)
         self._taxonomy = taxonomy
         self._tables = tables
         self._publisher = publisher
@@ -135,6 +136,11 @@ class OwnedPartitions:
             name: home for home, owned in self.held.items() for name in owned.take_caught_up(now)
         }
 
+    def forget_caught_up(self) -> None:
+        """Forget the customers who were behind, once they have been decided."""
+        for owned in self.held.values():
+            owned.forget_caught_up(self._caught_up)
+
     async def wait_until_assigned(self) -> None:
         """Wait until no rebalance is under way."""
         await self._is_settled.wait()
@@ -168,7 +174,7 @@ class OwnedPartitions:
         sums, labelled = folded.sums, folded.labelled
         logger.info("own partition %d: %d labelled customers", partition, len(labelled))
         cache = RecordCache(self._tables, self._taxonomy.fingerprint)
-        behind = await find_behind(taken.adopted, partition, self._topics, self._log, fenced_at)
+        behind = await find_behind(taken.behind, partition, self._topics, self._log, fenced_at)
         return OwnedPartition(
             taken.claim, Shard(sums), labelled, cache, fenced_at, taken.offsets, taken.names,
             taken.damaged | folded.damaged, folded.unknown_labels,

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Final
 from stream_persona.domain.record import Record
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.pipeline import process
-from stream_persona.pipeline.adoption import adopt_change, is_of_same_life
+from stream_persona.pipeline.adoption import adopt_changes, find_suspects, is_of_same_life
 from stream_persona.pipeline.messages import encode_copy, encode_last_copy, encode_public_record
 from stream_persona.pipeline.training import is_training_example
 from stream_persona.pipeline.types import Outcome
@@ -40,9 +40,10 @@ from stream_persona.store.outbox import load_unpublished
 from stream_persona.store.repository import load_intact
 from stream_persona.store.tables import Claim, Write, still_owns
 from stream_persona.store.writes import build_write
+from stream_persona.worker.behind import name_caught_up
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from collections.abc import Set as AbstractSet
 
     from stream_persona.domain.carried_names import CarriedNames
@@ -65,13 +66,15 @@ class TakenOver:
 
     ``offsets`` are where reading goes on, by topic, as far as that is stored; ``names`` are those
     of the partition's tokens.
-    ``adopted`` are the customers whose changes were published and not known any more,
+    ``adopted`` are the customers whose changes were published and not known any more, ``behind``
+    these and those of an owner before whose records have not caught up yet, and
     ``damaged`` those whose stored records are damaged: nothing was taken over into these.
     """
 
     claim: Claim
     offsets: dict[str, int]
     adopted: frozenset[str]
+    behind: frozenset[str]
     names: CarriedNames
     damaged: set[str] = field(default_factory=set)
 
@@ -92,6 +95,7 @@ class PartitionTaker:
         self._tables = tables
         self._publisher = publisher
         self._log = log
+        self._caught_up = name_caught_up(settings.topic_changes)
         #: A topic that is read from its beginning is kept in memory: one partition at a time.
         self._reading_all = asyncio.Lock()
 
@@ -102,21 +106,28 @@ class PartitionTaker:
             FencedError: another worker owns the partition by now.
             UnavailableError: broker or Redis stayed away.
         """
-        changes = self._settings.topic_changes
+        changes, caught_up = self._settings.topic_changes, self._caught_up
         claim = (await self._tables.claim([partition]))[partition]
         still_owned = partial(still_owns, self._tables, claim)
         await self._publisher.take_over(partition, [], still_owned)
-        start = None if claim.offsets is None else claim.offsets.get(changes, 0)
+        known = (claim.offsets or {}).get(changes, 0)
+        start = None if claim.offsets is None else claim.offsets.get(caught_up, known)
         damaged = set[str]()
         names = await load_carried(self._tables, partition, self._settings.partitions, claim.token)
         async with nullcontext() if start else self._reading_all:
             published = await self._publisher.load_published(partition, start)
             adopted = await self._restore(claim, names, published, damaged)
             end = await self._publish_left_over(claim, published, damaged)
+        behind = adopted
+        if start is not None and start < known:  # those of an owner before have not caught up
+            behind |= {name for name, value in published.last.items() if value is not None}
         offsets = {**(claim.offsets or {}), changes: end}
+        offsets[caught_up] = published.start if behind else end
         if claim.offsets is not None:  # else the group's commits belong to them, or all is read
-            await self._tables.commit(claim, Write(offsets=offsets, pending=[]))
-        return TakenOver(claim, offsets, adopted, names, damaged)
+            await self._tables.commit(claim, Write(offsets=dict(offsets), pending=[]))
+        if not behind:
+            del offsets[caught_up]  # from here on it is where the changes end
+        return TakenOver(claim, offsets, adopted, behind, names, damaged)
 
     async def _publish_left_over(
         self, claim: Claim, published: Published, damaged: set[str]
@@ -137,7 +148,7 @@ class PartitionTaker:
 
         Customers with ``damaged`` records are added to these, and left as they are.
         """
-        ranges = _find_lost_ranges(claim)
+        ranges = self._find_lost_ranges(claim)
         doubtful = await self._log.find_customers(claim.partition, ranges) if ranges else set()
         if ranges:
             logger.warning(
@@ -146,9 +157,7 @@ class PartitionTaker:
             )  # fmt: skip
         names, adopted = iter(sorted(published.last.keys() | doubtful)), set[str]()
         while chunk := list(islice(names, _CHUNK)):
-            adopted |= await self._restore_chunk(
-                claim, known, chunk, published.last, doubtful, damaged
-            )
+            adopted |= await self._restore_chunk(claim, known, chunk, published, doubtful, damaged)
         if adopted:
             logger.warning(
                 "partition %d: Redis came back older than the changes of %d customers that were "
@@ -161,23 +170,26 @@ class PartitionTaker:
         claim: Claim,
         known: CarriedNames,
         names: list[str],
-        published: Mapping[str, bytes | None],
+        changes: Published,
         doubtful: set[str],
         damaged: set[str],
     ) -> AbstractSet[str]:
-        mark = self._taxonomy.fingerprint
+        mark, published = self._taxonomy.fingerprint, changes.last
         stored, broken = await load_intact(self._tables, names, mark)
         damaged |= broken.keys()
         names = [name for name in names if name not in broken]
-        adopted = dict(_adopt(names, stored, published))
-        suspects = set(_find_suspects(names, stored, published)) - adopted.keys()
+        adopted = dict(adopt_changes(names, stored, published))
+        suspects = set(find_suspects(names, stored, published)) - adopted.keys()
         forgotten = await self._forget_again(claim, known, suspects, stored) if suspects else {}
         stored |= forgotten
-        adopted |= _adopt(sorted(forgotten), stored, published)
+        adopted |= adopt_changes(sorted(forgotten), stored, published)
         records = {name: stored[name] for name in names if name in stored and name in doubtful}
         write = self._build_write(records | adopted)
         self._add_doubtful(write, doubtful.intersection(names), stored | adopted)
         write.names = known.apply({}, _find_deleted(doubtful.intersection(names), stored)).fields
+        if adopted and claim.offsets is not None:  # the next owner has to know who is behind
+            topic = self._settings.topic_changes
+            write.offsets = {topic: changes.end, self._caught_up: changes.start}
         if write.states or write.markers or write.names:
             await self._tables.commit(claim, write)
         if claim.offsets is None:  # the topic was read from its beginning
@@ -231,6 +243,14 @@ class PartitionTaker:
             await self._tables.commit(claim, write)
         return outcome.records
 
+    def _find_lost_ranges(self, claim: Claim) -> dict[str, range]:
+        """Return the offsets, by topic, whose effects a part of a Cluster has and another lacks."""
+        if claim.offsets is None:
+            return {}
+        ends = {topic: end for topic, end in claim.newest.items() if topic != self._caught_up}
+        ranges = {topic: range(claim.offsets.get(topic, 0), end) for topic, end in ends.items()}
+        return {topic: offsets for topic, offsets in ranges.items() if offsets}
+
     def _build(self, outcome: Outcome) -> Write:
         days, tastes = self._settings.deletion_marker_days, self._settings.tastes
         return build_write(outcome, self._taxonomy, days, tastes=tastes)
@@ -248,30 +268,9 @@ class PartitionTaker:
         return write
 
 
-def _find_lost_ranges(claim: Claim) -> dict[str, range]:
-    """Return the offsets, by topic, whose effects a part of a Cluster has and another lacks."""
-    if claim.offsets is None:
-        return {}
-    ranges = {topic: range(claim.offsets.get(topic, 0), end) for topic, end in claim.newest.items()}
-    return {topic: offsets for topic, offsets in ranges.items() if offsets}
-
-
 def _find_deleted(names: Iterable[str], stored: Mapping[str, Record]) -> set[str]:
     """Find the customers who were deleted: they may still be carriers of names of tokens."""
     return {name for name in names if name not in stored or stored[name].deleted_at}
-
-
-def _find_suspects(
-    names: Iterable[str], stored: Mapping[str, Record], published: Mapping[str, bytes | None]
-) -> Iterator[str]:
-    """Find the customers whose last message on the topic may be of a deletion that is lost."""
-    for name in (each for each in names if each in published):
-        record, value = stored.get(name), published[name]
-        if value is None:
-            if record is None or record.published is not None:
-                yield name
-        elif not is_of_same_life(name, record or Record(), value):
-            yield name
 
 
 def _find_copy(
@@ -286,13 +285,3 @@ def _find_copy(
     value, record = published[name], record or Record()
     is_own = record.published is None if value is None else is_of_same_life(name, record, value)
     return encode_copy(name, value) if is_own else None
-
-
-def _adopt(
-    names: Iterable[str], stored: Mapping[str, Record], published: Mapping[str, bytes | None]
-) -> Iterator[tuple[str, Record]]:
-    for name in names:
-        value = published.get(name)
-        record = adopt_change(name, stored.get(name), value) if value is not None else None
-        if record is not None:
-            yield name, record

@@ -241,6 +241,7 @@ class Worker:
             await self._idle.score(
                 caught_up, lambda _, stored: self._rescore(stored, Cause.BEHAVIOUR)
             )
+            self.partitions.forget_caught_up()
         await self._idle.restore_noted(self._settings.partitions)
         await self._model.refresh()
 

@@ -9,12 +9,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from tests.chaos.carrier import carry, count_notes
+from tests.chaos.claims import Claims
 from tests.chaos.feeder import Feeder, Progress
 from tests.chaos.judge import Log, judge
 from tests.chaos.machines import Broker, Store
@@ -64,6 +63,7 @@ class Trial:
         self._plan, self._size = plan, size
         self._broker, self._store, self._shop, self._pool = broker, store, shop, pool
         self._log = log
+        self._claims = Claims(shop, PATIENCE)
         self._restarting = asyncio.Lock()
         self._faults: list[asyncio.Task[None]] = []
         self.injected: Counter[str] = Counter()
@@ -184,12 +184,12 @@ class Trial:
 
     async def _resume(self, worker: PooledWorker) -> None:
         """Resume a zombie once others have taken its partitions and gone on with them."""
-        owners = await self._owners()
+        owners = await self._claims.read_owners()
         mine = worker.struck
         lost = asyncio.get_running_loop().time() + self._size.session
 
         async def taken() -> bool:
-            now = await self._owners()
+            now = await self._claims.read_owners()
             if mine >= 0:
                 return bool(now) and now.get(mine) != owners.get(mine)
             return bool(now) and now != owners and asyncio.get_running_loop().time() > lost
@@ -202,14 +202,6 @@ class Trial:
         worker.send(signal.SIGCONT)
         await self._within(PATIENCE, lambda: not worker.frozen)
         worker.fate = ""
-
-    async def _owners(self) -> dict[int, bytes]:
-        """Read the claims, by partition; none while Redis is away."""
-        keys = [f"{self._shop.settings.prefix}persona-owner:{p}" for p in range(8)]
-        with suppress(RedisError, OSError):
-            found = cast("list[bytes | None]", await self._shop.redis.mget(keys))
-            return {p: token for p, token in enumerate(found) if token}
-        return {}
 
     async def _resize(self, fault: Fault) -> None:
         if fault.how == "more":
@@ -236,7 +228,7 @@ class Trial:
         await asyncio.to_thread(server.start_again)
 
     async def _let_come_back_older(self, fault: Fault) -> None:
-        """Let Redis lose what happened in a while; return once all partitions are claimed anew."""
+        """Let Redis lose what happened in a while; return once what lost of it is claimed anew."""
         if fault.how == "replica":
             await asyncio.to_thread(self._store.follow)
         copied = None if fault.how == "replica" else await asyncio.to_thread(self._store.copy)
@@ -245,7 +237,7 @@ class Trial:
         if fault.how == "stopped":
             self._pool.dismiss_all()
             await self._within(PATIENCE, lambda: not self._pool.workers)
-        began = time.time_ns() // 1_000
+        written, began = await self._claims.read_last_writes(), time.time_ns() // 1_000
         if copied is None:
             await asyncio.to_thread(self._store.promote)
         else:
@@ -253,11 +245,7 @@ class Trial:
             await asyncio.to_thread(self._store.put_back, copied)
         self._pool.rests = False
 
-        async def claimed_anew() -> bool:
-            tokens = (await self._owners()).values()
-            return len(tokens) == 8 and min(map(int, tokens)) > began
-
-        await eventually(claimed_anew, PATIENCE, "not all partitions were claimed anew")
+        await self._claims.wait_until_claimed_anew(written, began)
 
     async def _within(self, seconds: float, condition: Callable[[], bool]) -> bool:
         """Wait for the condition, for so long at most; return whether it holds."""

@@ -13,7 +13,7 @@ from tests.support.kafka_node import can_run_kafka
 from tests.support.servers import require_no_real
 from tests.support.waiting import patience
 
-SIZE = Size(events=12_000, customers=300, session=4.0)
+SIZE = Size(events=8_000, customers=200, session=4.0)
 SEED = 1
 
 

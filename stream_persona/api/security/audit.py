@@ -70,7 +70,7 @@ class Audit:
         self._began = self._clock()
 
     def follow_command(self, scope: Scope, send: Send, rule: ScopeRule, who: str) -> CommandLine:
-        """Return a sender that writes the line of a command once it is answered."""
+        """Return a sender that writes the line of a command before its answer."""
         return CommandLine(scope, send, AUDITED[rule.scope], who)
 
     def follow_answer(self, scope: Scope, send: Send) -> Send:
@@ -87,31 +87,32 @@ class Audit:
 
 
 class CommandLine:
-    """Sends the answer to a command, and writes its line once it is known."""
+    """Sends the answer to a command once its line is written: who has the one finds the other."""
 
     def __init__(self, scope: Scope, send: Send, action: str, who: str) -> None:
         self._scope = scope
         self._send = send
         self._action = action
         self._who = who
-        self._status = _FIRST_FAILURE
+        self._is_written = False
 
     async def send(self, message: Message) -> None:
-        """Send on, and note the status."""
+        """Send on; before the answer, its line is written."""
         if message["type"] == "http.response.start":
-            self._status = message["status"]
+            self._write(message["status"])
         await self._send(message)
 
-    def write(self) -> None:
-        """Write the line. What was never answered has failed."""
-        outcome = "accepted" if self._status < _FIRST_MISTAKE else "refused"
-        if self._status >= _FIRST_FAILURE:
+    def close(self) -> None:
+        """Write the line of a command that was never answered: it has failed."""
+        if not self._is_written:
+            self._write(_FIRST_FAILURE)
+
+    def _write(self, status: int) -> None:
+        self._is_written = True
+        outcome = "accepted" if status < _FIRST_MISTAKE else "refused"
+        if status >= _FIRST_FAILURE:
             outcome = "failed"
-        facts = {
-            "status": self._status,
-            **_read_notes(self._scope),
-            **describe_request(self._scope),
-        }
+        facts = {"status": status, **_read_notes(self._scope), **describe_request(self._scope)}
         audit_log.write(self._action, self._who, outcome, facts)
 
 

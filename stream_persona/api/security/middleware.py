@@ -178,7 +178,7 @@ class DoorMiddleware:
         try:
             await self._app(scope, receive, line.send)
         finally:
-            line.write()
+            line.close()
 
 
 def admit_by_key(scope: Scope, keys: ApiKeys, key: str) -> None:

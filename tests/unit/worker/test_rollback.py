@@ -7,18 +7,15 @@ import pytest
 from aiokafka.structs import ConsumerRecord
 
 from stream_persona.errors import RolledBackError
-from stream_persona.worker.behind import LONGEST_SECONDS
 from stream_persona.worker.worker import Worker
 from tests.support.constants import DAY, NOW
 from tests.support.events import assignment, deletion, purchase
 from tests.support.worker_runs import (
     SHOP,
     CachingClient,
-    FakeClock,
     Tables,
     assert_changes_have_no_hole,
     changes,
-    clocked,
     committed,
     folded,
     log_of,
@@ -183,57 +180,3 @@ async def test_revisions_count_on_from_what_was_published() -> None:
     assert [change["revision"] for change in changes(outbox)] == [1, 2, 3]
     last = changes(outbox)[-1]
     assert (last["previous"]["persona"], last["current"]["persona"]) == ("parent", "student")
-
-
-async def test_an_assigned_customer_is_not_published_as_predicted_while_events_are_read_again() -> (
-    None
-):
-    tables, outbox = Tables(), RecordingPublisher()
-    happened = fetch(purchase("p"), assignment("a"), purchase("q", NOW + 1))
-    working = worker(tables, outbox, SHOP, log=log_of(happened))
-    await working.assign([0])
-    older = tables.save()
-    await working.process(happened)
-    tables.put_back(older)
-    working = worker(tables, outbox, SHOP, log=log_of(happened))
-    await working.assign([0])
-    for each in (happened[0], happened[2], happened[1]):  # topics are read in any order
-        await working.process([each])
-        await working.refresh()
-        assert tables.public_records["c"].count(b'"source":"assigned"') == 1
-    assert {change["current"]["source"] for change in changes(outbox)} == {"assigned"}
-
-
-async def test_an_assignment_that_ended_meanwhile_expires_once_it_is_read_again() -> None:
-    tables, outbox = Tables(), RecordingPublisher()
-    happened = fetch(purchase("p"), assignment("a", expires_at=NOW + DAY))
-    before, after = (lambda: NOW), (lambda: NOW + 2 * DAY)
-    working = worker(tables, outbox, SHOP, log=log_of(happened), now=before)
-    await working.assign([0])
-    older = tables.save()
-    await working.process(happened)
-    tables.put_back(older)
-    working = worker(tables, outbox, SHOP, log=log_of(happened), now=after)
-    await working.assign([0])
-    for each in happened:
-        await working.process([each])
-    await working.refresh()
-    assert [change["cause"] for change in changes(outbox)] == ["assignment", "expiry"]
-
-
-async def test_a_customer_who_is_behind_for_too_long_is_decided_all_the_same() -> None:
-    tables, outbox, clock = Tables(), RecordingPublisher(), FakeClock()
-    happened = fetch(purchase("p"), assignment("a"))
-    working = clocked(tables, clock, outbox=outbox)
-    await working.assign([0])
-    older = tables.save()
-    await working.process(happened)
-    tables.put_back(older)
-    working = clocked(tables, clock, outbox=outbox)  # of a log that ends far ahead
-    await working.assign([0])
-    await working.process(happened[:1])
-    await working.refresh()
-    assert len(changes(outbox)) == 1
-    clock.now += LONGEST_SECONDS
-    await working.refresh()
-    assert [change["current"]["source"] for change in changes(outbox)] == ["assigned", "predicted"]

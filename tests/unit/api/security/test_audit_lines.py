@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
 
 from stream_persona import audit_log
 from stream_persona.api import create_api
@@ -70,6 +71,28 @@ async def test_a_command_leaves_its_outcome_and_the_customer_at_debug_alone(
     named = level == logging.DEBUG and status is not None
     assert ("secret-customer" in json.dumps(line)) == named
     assert (line.get("event_id") == "event-1") == (status is not None)
+
+
+async def test_a_command_is_answered_once_its_line_is_written() -> None:
+    async def delete(_: Request) -> PlainTextResponse:
+        return PlainTextResponse("", 202)
+
+    door, found = Door(), list[int]()
+    routes = [Route("/v1/customers", delete, methods=["DELETE"])]
+    app = DoorMiddleware(routes[0], door.keys, ScopeRules(routes), TokenBuckets(0), door.audit)
+
+    async def count_lines(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_and_count(message: Message) -> None:
+            found.append(len(lines))
+            await send(message)
+
+        await app(scope, receive, send_and_count)
+
+    with audited() as lines:
+        transport = httpx.ASGITransport(count_lines)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            await client.delete("/v1/customers")
+    assert found == [1, 1]  # its head and its body
 
 
 async def test_each_refused_call_leaves_a_line_without_path_query_or_key(tmp_path: Path) -> None:
