@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 LOCK_VENV := build/lock-venv
 BENCH_VENV := build/bench-venv
+# Each process of tests would compile all of them anew: where images say so, this is empty.
+export PYTHONDONTWRITEBYTECODE :=
 # Files of tests are shared out among processes as tests/support/scheduling.py says.
 IN_PARALLEL := -n auto --maxprocesses 4 --no-loadscope-reorder
 
@@ -27,7 +29,7 @@ test: $(VENV)/.dev ## all tests, in a process more than cores: ARGS="tests/unit 
 	@$(BIN)/python -m pytest $(IN_PARALLEL) $(ARGS)
 
 test-quick: $(VENV)/.dev ## the unit tests alone, which need no server: ARGS="-k redelivery"
-	@$(BIN)/python -m pytest -m "not long" $(IN_PARALLEL) tests/unit tests/chaos $(ARGS)
+	@HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -m "not long" $(IN_PARALLEL) tests/unit tests/chaos $(ARGS)
 
 test-random: $(VENV)/.dev ## the unit tests with other random examples on every run: ARGS="-k fold"
 	@HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest $(IN_PARALLEL) tests/unit $(ARGS)

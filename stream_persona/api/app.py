@@ -79,7 +79,8 @@ def _add_routes(app: FastAPI, dependencies: Dependencies) -> list[BaseRoute]:
     routers = [*(subject.build_router(dependencies) for subject in subjects), pages.build_router()]
     own = list(app.router.routes)
     for router in routers:
-        app.include_router(router)
+        # `include_router` would make each route once more, and that while the first caller waits.
+        app.router.routes.extend(router.routes)
     included = list(app.router.routes)
     pages.mount_files(app)
     mounted = app.router.routes[len(included) :]

@@ -201,8 +201,7 @@ def find_clock_calls(path: Path) -> Iterator[str]:
 
     The time of an event loop, by which asyncio counts deadlines, is none.
     """
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
+    for node in nodes_of(path):
         if isinstance(node, ast.ImportFrom) and node.module == "time":
             yield from (alias.name for alias in node.names if alias.name in TIMES)
         if not isinstance(node, ast.Call):
@@ -268,15 +267,15 @@ def test_every_name_on_the_way_of_an_event_is_one_of_the_package() -> None:
 
 
 def test_no_function_is_longer_than_forty_lines_and_no_file_than_three_hundred() -> None:
-    texts = {".".join(module_of(path)): path.read_text(encoding="utf-8") for path in FILES}
     long = [
-        f"{module}.{node.name}"
-        for module, text in texts.items()
-        for node in ast.walk(ast.parse(text))
+        f"{'.'.join(module)}.{node.name}"
+        for module, path in MODULES.items()
+        for node in nodes_of(path)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (node.end_lineno or 0) - node.lineno >= 40
     ]
-    assert long + [name for name, text in texts.items() if text.count("\n") > 300] == []
+    lines = {str(path): path.read_text(encoding="utf-8").count("\n") for path in FILES}
+    assert long + [name for name, number in lines.items() if number > 300] == []
 
 
 def imported_by(statement: str, *names: str) -> set[str]:

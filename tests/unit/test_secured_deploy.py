@@ -73,6 +73,7 @@ def test_a_container_that_stays_is_confined_as_the_plain_one(service: str) -> No
     assert SERVICES[service]["user"] not in {"", "0", "root"}
 
 
+@pytest.mark.long
 def test_the_rights_that_the_script_gives_are_those_of_the_table(prepared: Path) -> None:
     wanted = {
         (user, *right)

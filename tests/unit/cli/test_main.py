@@ -181,6 +181,7 @@ def test_servers_that_are_away_end_a_command_with_1_and_a_sentence(
     assert re.search(r"Redis was not usable|no Kafka broker answered", ended.err)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("line", ["worker", "replay"])
 def test_servers_that_are_away_end_a_process_with_1_and_a_sentence(line: str) -> None:
     ended = subprocess.run(
@@ -233,6 +234,7 @@ def test_every_mistake_of_a_taxonomy_is_printed_with_its_line(
     assert as_json.code == 2
 
 
+@pytest.mark.long
 def test_help_version_and_taxonomy_check_load_no_heavy_library() -> None:
     heavy = ["faust", "aiokafka", "redis", "river", "pandas", "numpy", "pyarrow", "fastapi"]
     program = (

@@ -53,6 +53,7 @@ async def test_a_payload_that_cannot_be_read_says_why(
     assert refused.value.reason == reason
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
 async def test_a_registry_that_does_not_answer_is_waited_for_and_never_a_dead_letter(
     registry: StandIn, status: int
