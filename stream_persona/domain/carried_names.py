@@ -5,8 +5,9 @@ who carried it, as short hashes. With an event its tokens gain a carrier; with a
 token loses the customer, and a token that nobody carries any more is gone. ``merge`` adds the
 partitions up to what may be shown to people (``token_names``).
 
-Only so many names are kept. A new one takes the place of the oldest that few carry; of that one
-nothing is left but its slot, since what is in a slot beside a name decides whether it is shown.
+Only so many names are kept. A new one takes the place of the oldest that few carry, and finds none
+where many carry all of them. Of one that is not kept nothing is left but its slot, since what is in
+a slot beside a name decides whether it is shown.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def compute_room(partitions: int) -> int:
 class CarriedNames:
     """The names of one partition; right only for as long as it is claimed.
 
-    ``crowded`` are the slots of evicted names.
+    ``crowded`` are the slots of names that were evicted, or never kept.
     """
 
     def __init__(self, most: int, claim: int = 0) -> None:
@@ -109,7 +110,7 @@ class CarriedNames:
         self, carried: Mapping[str, Sequence[Name]], forgotten: Collection[str] = ()
     ) -> NamesChange:
         """Forget customers, then add what customers carry."""
-        changed: set[str] = set()
+        changed, crowded = set[str](), set[int]()
         fields: dict[str, bytes | None] = {}
         emptied: set[int] = set()
         lost = self._forget({_hash(each) for each in forgotten}, emptied) if forgotten else {}
@@ -118,32 +119,38 @@ class CarriedNames:
         for customer, names in carried.items():
             carrier = _hash(customer)
             for name in names:
-                if self._add(name, carrier):
+                if self._add(name, carrier, crowded):
                     changed.add(name.token)
         while len(self._names) > self._most:
             gone = self._names[next(iter(self._few))]
             self._remove(gone.token)
             changed.add(gone.token)
-            self.crowded.add(gone.slot)
-            fields[f"{_SLOT}{gone.slot}"] = b"1"
-        if changed:
+            crowded.add(gone.slot)
+        fields |= {f"{_SLOT}{slot}": b"1" for slot in crowded - self.crowded}
+        self.crowded |= crowded
+        if changed or fields:
             self._changes += 1
             fields |= {_name_field(token): self._encode(token) for token in sorted(changed)}
             fields[VERSION] = self.version.encode()
         return NamesChange(fields, lost, emptied)
 
-    def _add(self, name: Name, carrier: int) -> bool:
+    def _add(self, name: Name, carrier: int, crowded: set[int]) -> bool:
+        """Add a carrier; return whether the name changes. One without room makes its slot crowded.
+
+        It finds none where no kept name has few enough carriers to be evicted.
+        """
         token = name.token
         known = self._names.get(token)
         if known is None:
             if len(self._names) - len(self._few) >= self._most:
-                return False  # full, and no kept name has few enough carriers to be evicted
+                crowded.add(name.slot)
+                return False
             self._put(CarriedName(name.slot, token, name.display, (carrier,)))
             return True
         if name.slot != known.slot:  # another taxonomy reads it as a feature of fewer values
             known = msgspec.structs.replace(known, slot=name.slot)
             self._put(known)
-            return self._add(name, carrier) or True
+            return self._add(name, carrier, crowded) or True
         if carrier in known.carriers or len(known.carriers) >= MOST_CARRIERS:
             return False
         self._put(msgspec.structs.replace(known, carriers=(*known.carriers, carrier)))

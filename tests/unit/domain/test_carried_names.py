@@ -146,8 +146,14 @@ def test_a_new_name_finds_no_room_where_all_are_carried_by_many() -> None:
     stored = Stored(most=2)
     for number in range(3):
         stored.apply({f"c{number}": carried("a:1", "b:2")})
-    stored.apply({"d": carried("c:3")})
+    version = stored.names.version
+    mate = slot_mate("a:1")
+    stored.apply({"d": [name_of("c:3"), name_of(mate)]})
     assert stored.carriers().keys() == {"a:1", "b:2"}
+    assert set(stored.crowded()) == {name_of("c:3").slot, name_of("a:1").slot}
+    assert CarriedNames.load(stored.fields, most=2).crowded == stored.names.crowded
+    assert stored.names.version != version  # so that whoever names slots learns of it
+    assert stored.names.apply({"e": [name_of(mate)]}).fields == {}
 
 
 def test_a_name_follows_its_token_into_another_slot() -> None:
