@@ -34,6 +34,7 @@ from stream_persona.store.repository import RecordCache, load
 from stream_persona.store.shards import fold_shard, load_panel, publish_shard, read_shards
 from stream_persona.store.tables import Write
 from stream_persona.store.writes import build_write
+from stream_persona.worker.behind import complete_offsets
 from stream_persona.worker.takeover import PartitionTaker
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Replay:
             claim = await self._claim(partition)
             offsets = self._offsets[partition]
             offsets |= {topic: end for (topic, number), end in ends.items() if number == partition}
-            await self._tables.commit(claim, Write(offsets=dict(offsets)))
+            await self._tables.commit(claim, Write(offsets=self._complete_offsets(partition)))
 
     async def _apply(self, deliveries: Sequence[Delivery]) -> None:
         """Fold a chunk into the records, one home partition after the other."""
@@ -196,11 +197,14 @@ class Replay:
         return self._claims[partition]
 
     async def _commit(self, claim: Claim, outcome: Outcome) -> None:
-        """Write, then publish what is new; of a chunk that is tombstones alone."""
+        """Write, then publish what is new; of a chunk that is tombstones alone.
+
+        Whoever keeps what Redis has is told of it in any case.
+        """
         if outcome.records:
             days, tastes = self._settings.deletion_marker_days, self._settings.tastes
             write = build_write(outcome, self._taxonomy, days, tastes=tastes)
-            write.offsets = dict(self._offsets[claim.partition])
+            write.offsets = self._complete_offsets(claim.partition)
             if not self._publishes:
                 write.pending = None
             change = self._names[claim.partition].apply(outcome.carried, write.forgotten)
@@ -209,8 +213,9 @@ class Replay:
             await self._tables.commit(claim, write)
         if self._publishes:
             await self._publish(claim.partition, outcome.messages)
-            if any(message is None for _, message in outcome.messages):
-                await self._tables.commit(claim, Write(pending=[]))
+        await self._tables.announce([encode_copy(*change) for change in outcome.messages])
+        if self._publishes and any(message is None for _, message in outcome.messages):
+            await self._tables.commit(claim, Write(pending=[]))
 
     async def _share_names(self, *, now: bool = False) -> None:
         """Write what names may be shown if that is to be done ``now``, and show these."""
@@ -276,5 +281,7 @@ class Replay:
         end = await self._publisher.publish_changes(partition, changes)
         if topic in offsets:
             offsets[topic] = max(end, offsets[topic])
-        await self._tables.announce([encode_copy(*change) for change in changes])
         self.summary.published += len(changes)
+
+    def _complete_offsets(self, partition: int) -> dict[str, int]:
+        return complete_offsets(self._offsets[partition], self._settings.topic_changes)

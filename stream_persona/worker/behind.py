@@ -35,6 +35,12 @@ def name_caught_up(changes: str) -> str:
     return f"{changes}{_CAUGHT_UP}"
 
 
+def complete_offsets(offsets: Mapping[str, int], changes: str) -> dict[str, int]:
+    """Return offsets to store with that one: it is where the changes end, if nobody is behind."""
+    known = {name_caught_up(changes): offsets[changes]} if changes in offsets else {}
+    return {**known, **offsets}
+
+
 @dataclass(frozen=True, slots=True)
 class BehindCustomers:
     """The ``customers`` of a partition that are behind until reading has reached ``ends``.

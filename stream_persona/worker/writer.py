@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from stream_persona.errors import FencedError, StreamPersonaError
 from stream_persona.pipeline import messages
 from stream_persona.store.tables import Write
-from stream_persona.worker.behind import name_caught_up
+from stream_persona.worker.behind import complete_offsets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -64,7 +64,7 @@ class Writer:
         self, partitions: OwnedPartitions, tables: Tables, publisher: Publisher, changes: str
     ) -> None:
         """Changes are published to the topic ``changes``."""
-        self._changes, self._caught_up = changes, name_caught_up(changes)
+        self._changes = changes
         self._partitions = partitions
         self._tables = tables
         self._publisher = publisher
@@ -194,7 +194,7 @@ class Writer:
             known = owned[home].offsets
             if share.write.offsets and self._changes in known:
                 share.write.offsets[self._changes] = known[self._changes]
-                share.write.offsets.setdefault(self._caught_up, known[self._changes])
+                share.write.offsets = complete_offsets(share.write.offsets, self._changes)
         return lost | await self._tables.commit_all(
             [(owned[home].claim, share.write) for home, share in kept.items()]
         )

@@ -20,16 +20,18 @@ from stream_persona.pipeline import process
 from stream_persona.pipeline.process import Delivery
 from stream_persona.replay.fold import Replay
 from stream_persona.store.memory import MemoryTables
-from tests.support.constants import NOW
+from tests.support.constants import DAY, NOW
 from tests.support.event_files import SETTINGS, file_of
 from tests.support.events import (
+    assignment,
     browse,
     deletion,
     purchase,
 )
 from tests.support.names import load_all_carried, load_shown
 from tests.support.replayed import HISTORY, TAXONOMY, changes, deliveries, folded, oracle, replayed
-from tests.support.workers import Crash, InMemoryLog, RecordingPublisher
+from tests.support.worker_runs import CachingClient
+from tests.support.workers import Crash, InMemoryLog, RecordingPublisher, worker
 
 
 async def test_a_replayed_file_leaves_the_records_that_a_worker_leaves(tmp_path: Path) -> None:
@@ -151,8 +153,28 @@ async def test_nothing_is_published_when_that_was_not_asked_for(tmp_path: Path) 
     tables, outbox = MemoryTables(), RecordingPublisher()
     path = file_of(tmp_path / "h.jsonl", [*HISTORY, deletion("d", NOW, "nobody")])
     summary = await replayed(tables, path, outbox=outbox, publish=False)
-    assert (outbox.messages, tables.announced, summary.published) == ([], [], 0)
+    assert (outbox.messages, summary.published) == ([], 0)
     assert len(tables.public_records) == summary.changes > 0
+
+
+async def test_a_cache_learns_of_what_is_not_published_too(tmp_path: Path) -> None:
+    tables = MemoryTables()
+    await replayed(tables, file_of(tmp_path / "h.jsonl", HISTORY), publish=False)
+    client, before = CachingClient(tables), dict(tables.public_records)
+    happened = [deletion("d", 2 * NOW, "parent-0"), assignment("a", NOW + DAY, "parent-1", "student")]
+    await replayed(tables, file_of(tmp_path / "d.jsonl", happened), publish=False)
+    assert "parent-0" in before.keys() - tables.public_records.keys()
+    assert tables.public_records["parent-1"] != before["parent-1"]
+    assert client.find_stale() == set()
+
+
+async def test_a_worker_decides_of_all_customers_that_were_replayed(tmp_path: Path) -> None:
+    tables, outbox = MemoryTables(), RecordingPublisher()
+    await replayed(tables, file_of(tmp_path / "h.jsonl", HISTORY), outbox=outbox)
+    assert outbox.messages
+    working = worker(tables, outbox, TAXONOMY, SETTINGS)
+    await working.assign(range(SETTINGS.partitions))
+    assert working.partitions.behind == frozenset()
 
 
 async def test_a_replay_that_died_before_it_published_is_completed_by_the_next(
