@@ -161,8 +161,9 @@ async def test_a_cache_learns_of_what_is_not_published_too(tmp_path: Path) -> No
     tables = MemoryTables()
     await replayed(tables, file_of(tmp_path / "h.jsonl", HISTORY), publish=False)
     client, before = CachingClient(tables), dict(tables.public_records)
-    happened = [deletion("d", 2 * NOW, "parent-0"), assignment("a", NOW + DAY, "parent-1", "student")]
-    await replayed(tables, file_of(tmp_path / "d.jsonl", happened), publish=False)
+    override = assignment("a", NOW + DAY, "parent-1", "student")
+    path = file_of(tmp_path / "d.jsonl", [deletion("d", 2 * NOW, "parent-0"), override])
+    await replayed(tables, path, publish=False)
     assert "parent-0" in before.keys() - tables.public_records.keys()
     assert tables.public_records["parent-1"] != before["parent-1"]
     assert client.find_stale() == set()
