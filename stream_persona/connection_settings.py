@@ -82,7 +82,7 @@ class ConnectionSettings(BaseSettings):
         files = SecretFiles(settings_cls, env_settings, dotenv_settings)
         return init_settings, files, env_settings, dotenv_settings  # empty variables are unset
 
-    def variables(self) -> dict[str, str]:
+    def list_variables(self) -> dict[str, str]:
         """Return the environment of a process with these settings, secrets in it too."""
         values = self.model_dump(mode="json", exclude_none=True)
         values |= {

@@ -255,11 +255,11 @@ def _compute_leads(slots: Ints, profile: Profiles, weights: Predictor) -> Floats
     after = before + _TYPICAL / (events + _TYPICAL)
     middle, ends = np.searchsorted(slots, [COARSE_SLOTS]), np.array([0, len(slots)])
 
-    def added(shares: Floats) -> Floats:
+    def compute_added(shares: Floats) -> Floats:
         alone = Profiles(ends, middle, slots, shares, np.array([events + _TYPICAL]))
         return weights.compute_contributions(alone)[2]
 
-    reached = weights.compute_logits(profile) + added(after) - added(before)
+    reached = weights.compute_logits(profile) + compute_added(after) - compute_added(before)
     two = np.sort(reached, axis=1)[:, -2:]
     others = np.where(reached == two[:, 1:], two[:, :1], two[:, 1:])
     return np.asarray(reached - others)

@@ -21,7 +21,7 @@ from stream_persona.client.ranking import MOST_STRENGTH, STRENGTH, Affinities
 from stream_persona.domain.events import MAX_ATTRIBUTES, MAX_ID_BYTES, check_id, encode
 from stream_persona.domain.identity import NobodyIds
 from stream_persona.errors import DamagedRecordError, QueryError
-from stream_persona.model.explain import affinities
+from stream_persona.model.explain import compute_affinities
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -226,7 +226,7 @@ class Ranker:
     ) -> None:
         try:  # a large model takes a fraction of a second: off the event loop
             self._affinities = await asyncio.to_thread(
-                lambda: Affinities(affinities(weights, names.__getitem__))
+                lambda: Affinities(compute_affinities(weights, names.__getitem__))
             )
             self._derived_from = source
         finally:

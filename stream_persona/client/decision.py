@@ -73,7 +73,7 @@ class Ranking(NamedTuple):
 
 def hold_out(customer_id: str, share: float, salt: str) -> Shopper | None:
     """Return the shopper to rank for where a customer is held out; None for all others."""
-    if not ranking.in_holdout(customer_id, share, salt):
+    if not ranking.is_held_out(customer_id, share, salt):
         return None
     return Shopper(customer_id, fallback=HOLDOUT)
 

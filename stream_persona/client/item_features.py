@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from stream_persona.domain.binning import canonicalize_token, find_price_band, levels
+from stream_persona.domain.binning import canonicalize_token, find_price_band, list_levels
 from stream_persona.domain.text import MAX_CACHED
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _make_group(feature: str, value: str) -> tuple[str, ...]:
 # Catalogues repeat themselves: a spelling is worked out once.
 @lru_cache(maxsize=8_192)
 def _find_levels(category: str, separator: str) -> tuple[str, ...]:
-    return tuple(f"category:{level}" for level in reversed(levels(category, separator)))
+    return tuple(f"category:{level}" for level in reversed(list_levels(category, separator)))
 
 
 @lru_cache(maxsize=32_768)

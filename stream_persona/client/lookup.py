@@ -39,7 +39,7 @@ class Lookup:
         self._is_answered = False
         self.missing: list[str] = []
         self.shoppers: dict[str, Shopper] = {}
-        for customer in _distinct(customer_ids):
+        for customer in _drop_repeated(customer_ids):
             if not is_customer(customer, nobody):
                 self.shoppers[customer] = Shopper(customer)
                 continue
@@ -73,7 +73,7 @@ def as_list(given: Iterable[Any]) -> list[Any]:
     return list(given) if hasattr(given, "__iter__") else []
 
 
-def _distinct(customer_ids: Iterable[str]) -> list[str]:
+def _drop_repeated(customer_ids: Iterable[str]) -> list[str]:
     """Return each id once; what cannot be a key is left out."""
     found: dict[str, None] = {}
     for customer in as_list(customer_ids):

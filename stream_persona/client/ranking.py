@@ -202,7 +202,7 @@ def score_of(item: Mapping[str, Any], position: int) -> float:
     return number if math.isfinite(number) else 1.0 / (position + 1)
 
 
-def in_holdout(customer_id: str, share: float, salt: str = "") -> bool:
+def is_held_out(customer_id: str, share: float, salt: str = "") -> bool:
     """Whether a customer is in the share that keeps the baseline, for comparison.
 
     ``salt`` is the salt of the hash that draws the group: the same one draws the same customers on
@@ -289,5 +289,5 @@ def _clip_log(lift: float) -> float:
 
 __all__ = [
     "MOST_LIFT", "MOST_STRENGTH", "REASONS", "STRENGTH", "Affinities", "Ranked", "Reason",
-    "in_holdout", "keep_order", "rank", "score_of", "tokenize_item",
+    "is_held_out", "keep_order", "rank", "score_of", "tokenize_item",
 ]  # fmt: skip

@@ -24,7 +24,7 @@ _LONGEST_LINE: Final = 1 << 20
 
 def make_environment(settings: Settings) -> dict[str, str]:
     """Return this process's environment, with every setting overridden by ``settings``."""
-    own = {name: value for name, value in settings.variables().items() if value}
+    own = {name: value for name, value in settings.list_variables().items() if value}
     # An empty file of a connection is one that is unset: the child must not take it from a `.env`.
     names = ConnectionSettings.model_fields
     unset = {name_variable(name): "" for name in names if name.endswith("_file")}

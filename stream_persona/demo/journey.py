@@ -83,11 +83,11 @@ class Journey:
                 event_id=f"BASKET-{basket}",
                 customer_id=make_customer_id(int(baskets.household[start])),
                 occurred_at=int(baskets.moment[start]),
-                items=self._items(slice(start, end)),
+                items=self._make_items(slice(start, end)),
                 order_id=basket,
             )
 
-    def _items(self, lines: slice) -> tuple[Item, ...]:
+    def _make_items(self, lines: slice) -> tuple[Item, ...]:
         baskets = self._baskets
         columns = (
             baskets.product, baskets.price, baskets.quantity, baskets.discount, baskets.coupon,

@@ -88,7 +88,7 @@ class Results:
     @property
     def shoppers(self) -> int:
         """Real shoppers with a record."""
-        return len(self._real())
+        return len(self._select_real())
 
     @property
     def synthetic(self) -> int:
@@ -98,12 +98,12 @@ class Results:
     @property
     def named(self) -> int:
         """Real shoppers with a persona, assigned or predicted."""
-        return sum(each["persona"] is not None for each in self._real())
+        return sum(each["persona"] is not None for each in self._select_real())
 
     @property
     def ambiguous(self) -> int:
         """Real shoppers without a persona that is probable enough."""
-        return sum(bool(each["ambiguous"]) for each in self._real())
+        return sum(bool(each["ambiguous"]) for each in self._select_real())
 
     def score_holdout(self) -> HoldoutScore:
         """Compare the posteriors of held-back shoppers with the study."""
@@ -126,7 +126,7 @@ class Results:
             named_accuracy=_compute_mean([truth == each["persona"] for truth, each in named]),
         )
 
-    def _real(self) -> list[Mapping[str, Any]]:
+    def _select_real(self) -> list[Mapping[str, Any]]:
         return [
             each for customer, each in self._latest.items() if not customer.startswith(SYNTHETIC)
         ]

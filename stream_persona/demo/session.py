@@ -93,7 +93,7 @@ class Session:
         """Keep the display up to date, for ever."""
         while True:
             await self._feeder.refresh_backlog()
-            display.update(self._status())
+            display.update(self._describe_status())
             await asyncio.sleep(_FRAME)
 
     async def report(self, redis: Redis, *, interrupted: bool) -> Report:
@@ -155,7 +155,7 @@ class Session:
                 if record is not None:
                     self._results.add_record(customer, orjson.loads(record))
 
-    def _status(self) -> DemoStatus:
+    def _describe_status(self) -> DemoStatus:
         results, now = self._results, self._clock()
         self._past.append((now, self._feeder.backlog.consumed, self._feeder.waited_seconds))
         while len(self._past) > 2 and self._past[1][0] < now - _WINDOW:  # noqa: PLR2004

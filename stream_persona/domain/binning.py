@@ -12,7 +12,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from stream_persona.domain.text import fold_text, normalize, normalize_id, words
+from stream_persona.domain.text import fold_text, normalize, normalize_id, split_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -123,7 +123,7 @@ def split_values(field: str, text: str, separator: str) -> list[str]:
     """Return what a text of a field counts as, as it is shown: levels, words, or the text."""
     if field == "category":
         return split_shown_levels(text, separator)
-    return words(text) if field == "query" else [text]
+    return split_words(text) if field == "query" else [text]
 
 
 def list_seed_tokens(field: str, text: str, separator: str) -> list[str]:
@@ -138,13 +138,13 @@ def list_seed_tokens(field: str, text: str, separator: str) -> list[str]:
 # --- categories ---
 
 
-def levels(category: str, separator: str) -> list[str]:
+def list_levels(category: str, separator: str) -> list[str]:
     """Split a category into its levels, each with those above it, the widest first; at most 6.
 
     Levels are parted by the separator, by ``/`` and by `` > ``, and joined by the separator. Empty
     ones vanish.
 
-    >>> levels("/Baby &gt; Diapers/", "/")
+    >>> list_levels("/Baby &gt; Diapers/", "/")
     ['baby', 'baby/diapers']
     """
     parts = map(normalize, _split(fold_text(category), *_compile_folded_separators(separator)))
@@ -158,7 +158,7 @@ def split_shown_levels(category: str, separator: str) -> list[str]:
     """
     parts = [part.strip() for part in _split(category, *_compile_shown_separators(separator))]
     shown = _join_levels((part if normalize(part) else "" for part in parts), separator)
-    compared = levels(category, separator)
+    compared = list_levels(category, separator)
     return shown if list(map(_canonicalize_path, shown)) == compared else compared
 
 

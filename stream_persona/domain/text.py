@@ -99,14 +99,14 @@ def _fold_case(text: str) -> str:
 # --- words ---
 
 
-def words(query: str) -> list[str]:
+def split_words(query: str) -> list[str]:
     """Split a search into its distinct words, in one case and form; at most 16.
 
     A word is of 2 to 32 letters, digits and marks: a longer one falls into several, between
     letters. Kana and hangul are words apart from other letters; ideographs are written without
     blanks, so that each is a word, and so are each two neighbours.
 
-    >>> words("Dog food, 2kg"), words("狗粮")
+    >>> split_words("Dog food, 2kg"), split_words("狗粮")
     (['dog', 'food', '2kg'], ['狗', '狗粮', '粮'])
     """
     found = (

@@ -38,7 +38,7 @@ from stream_persona.domain.slots import (
     SlotCache,
     pack,
 )
-from stream_persona.domain.text import normalize, words
+from stream_persona.domain.text import normalize, split_words
 from stream_persona.domain.token_names import TokenNames
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ class Tokenizer:
         """Compute the slots of the words of a search."""
 
         def join_words() -> bytes:
-            return b"".join([self.slots.find("query", word) for word in words(query)])
+            return b"".join([self.slots.find("query", word) for word in split_words(query)])
 
         return self.slots.find_joined(self._queries, "query", query, join_words)
 

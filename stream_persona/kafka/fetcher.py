@@ -144,11 +144,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def compute_silence(self) -> float:
         """Return the seconds since any broker has answered anything."""
-        answered = [self._answered, *(conn._last_action for conn in self._connections())]  # noqa: SLF001
+        answered = [self._answered, *(conn._last_action for conn in self._list_connections())]  # noqa: SLF001
         self._answered = max(answered)
         return self._app.monotonic() - self._answered
 
-    def _connections(self) -> list[AIOKafkaConnection]:
+    def _list_connections(self) -> list[AIOKafkaConnection]:
         return list(self._consumer._client._conns.values()) if self._consumer else []  # noqa: SLF001
 
     def has_coordinator(self) -> bool:

@@ -36,7 +36,7 @@ class Topic:
     configs: dict[str, str]
 
 
-def topics(settings: Settings) -> list[Topic]:
+def list_topics(settings: Settings) -> list[Topic]:
     """Return every topic of a deployment; those keyed by customer have one partition count."""
     count = settings.partitions
     # Arrival by the broker's clock: a producer whose clock is wrong must not date its own events.
@@ -149,7 +149,7 @@ async def check_partitions(admin: AIOKafkaAdminClient, settings: Settings) -> No
     Raises:
         TopologyError: names the topic and what to do.
     """
-    wanted = topics(settings)
+    wanted = list_topics(settings)
     seconds = DEADLINE_SECONDS if settings.declare_topics else 0.0
     found = await load_partition_counts(admin, [topic.name for topic in wanted], seconds)
     for topic in wanted:

@@ -23,7 +23,7 @@ An agent may hold several batches before it acks one, but not that many.
 
 An agent reads ``batch_topic(app, ...)``, iterates over ``stream.noack().events()``, calls
 ``app.consumer.request(event)`` when it could take the next batch and ``event.ack()`` once the
-batch's effects are stored. The app is made with ``faust_app.faust_options``.
+batch's effects are stored. The app is made with ``faust_app.make_faust_options``.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Consumer(WatchedConsumer):
         if not isinstance(fetched, Fetched) or not self._is_current(fetched):
             return
         for tp in fetched.positions.keys() - fetched.keys():
-            self._position(tp).pass_to(fetched.positions[tp])
+            self._find_position(tp).pass_to(fetched.positions[tp])
         if fetched:
             yield self._deliver(fetched)
 
@@ -122,7 +122,7 @@ class Consumer(WatchedConsumer):
 
     def _deliver(self, fetched: Fetched) -> tuple[TP, ConsumerMessage]:
         for tp, records in fetched.items():
-            self._position(tp).deliver(
+            self._find_position(tp).deliver(
                 records[0].offset,
                 records[-1].offset,
                 records=len(records),
@@ -156,7 +156,7 @@ class Consumer(WatchedConsumer):
             and sum(position.unacked_bytes for position in held) < UNACKED_BYTES
         )
 
-    def _position(self, tp: TP) -> CommitPosition:
+    def _find_position(self, tp: TP) -> CommitPosition:
         return self._positions.setdefault(tp, CommitPosition())
 
     def _settle(self, tp: TP) -> CommitPosition:
@@ -164,7 +164,7 @@ class Consumer(WatchedConsumer):
         with ack_lock:
             acked = self._acked.pop(tp, [])
             self._acked_index.pop(tp, None)
-        position = self._position(tp)
+        position = self._find_position(tp)
         for last in acked:
             position.ack(last)
         return position

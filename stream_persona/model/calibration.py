@@ -47,7 +47,7 @@ MIN_PANEL: Final = 30
 _OPTIMISM_NATS: Final = 3.0
 
 
-def shrinkage(scores: CrossFit, gains: Gains, log_prior: Floats) -> float:
+def fit_shrinkage(scores: CrossFit, gains: Gains, log_prior: Floats) -> float:
     """Return the scale of all evidence, 0 to 1, by what it gained over the prior.
 
     The positive part of 1 - c / G (James and Stein, 1961): G is the log-likelihood gained on
@@ -134,7 +134,7 @@ def fit_calibration(
     log_prior = derive_from(sums, classes, prior).log_prior
     scores = cross_fit(known, sums, classes, prior, spread)
     gains = fit_gains(scores, log_prior)
-    scale = shrinkage(scores, gains, log_prior)
+    scale = fit_shrinkage(scores, gains, log_prior)
     stated = compute_posterior(scores, gains, log_prior, scale)
     step = fit_confidence(stated, scores.events, scores.labels, scores.weights)
     # On whole profiles alone: pseudo-histories are of another mix of sizes than a shop's records.

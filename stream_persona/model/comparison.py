@@ -203,7 +203,7 @@ def judge(
             quality.judge(example.persona, row)
         progress(len(step.exam))
     made = quality.snapshot()
-    learn_us, predict_us = watch.microseconds()
+    learn_us, predict_us = watch.get_microseconds()
     return ComparisonRow(
         name, made.trials, made.log_loss, made.accuracy, made.macro_f1, made.ece,
         learn_us, predict_us, failure,
@@ -229,7 +229,7 @@ class _Stopwatch:
         self._add(1, start, len(exam))
         return rows
 
-    def microseconds(self) -> list[float]:
+    def get_microseconds(self) -> list[float]:
         pairs = zip(self._seconds, self._customers, strict=True)
         return [1e6 * seconds / max(1, number) for seconds, number in pairs]
 

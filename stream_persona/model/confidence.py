@@ -95,7 +95,7 @@ def fit_confidence(
     right = (top == labels).astype(np.float64)
     classes = probabilities.shape[1]
 
-    def loss(x: Floats) -> tuple[float, Floats]:
+    def compute_loss(x: Floats) -> tuple[float, Floats]:
         intercept, by_size, slopes = x[0], x[1], x[2:]
         mean = slopes.mean()
         line = intercept + by_size * size + slopes[top] * before
@@ -113,5 +113,5 @@ def fit_confidence(
     bounds = [(None, None)] * 2 + [(0.0, None)] * classes
     from scipy.optimize import minimize  # noqa: PLC0415 - slow: only labelled customers need it
 
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    found = minimize(compute_loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     return ConfidenceStep(float(found[0]), float(found[1]), tuple(found[2:].tolist()))

@@ -46,7 +46,7 @@ class Spread:
     personas: Ints
     folds: Ints
 
-    def residuals(self, slots: Ints, without_fold: int | None) -> Floats:
+    def compute_residuals(self, slots: Ints, without_fold: int | None) -> Floats:
         """Return deviations from each persona's mean, (members, slots).
 
         They are scaled so that their squares sum to the tokens' variances. A slot that no member

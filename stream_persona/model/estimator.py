@@ -224,5 +224,5 @@ def _select_coarse_residuals(
     """Return the residuals of the coarse ones of ``slots``; None if there are none."""
     if spread is None:
         return None
-    residuals = spread.residuals(slots[slots < COARSE_SLOTS], without_fold)
+    residuals = spread.compute_residuals(slots[slots < COARSE_SLOTS], without_fold)
     return residuals if residuals.size else None

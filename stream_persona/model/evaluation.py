@@ -22,7 +22,7 @@ from stream_persona.model.quality_counts import (
     WINDOW,
     Bin,
     QualityCounts,
-    calibration_error,
+    compute_calibration_error,
     pool_bins,
 )
 
@@ -121,7 +121,7 @@ class Prequential:
             log_loss=log_loss,
             accuracy=accuracy,
             macro_f1=macro_f1,
-            ece=calibration_error(bins),
+            ece=compute_calibration_error(bins),
             recent_log_loss=recent_log_loss,
             recent_accuracy=recent_accuracy,
             prior_log_loss=prior_log_loss,
@@ -130,7 +130,7 @@ class Prequential:
             bins=tuple(bins),
         )
 
-    def counts(self) -> QualityCounts:
+    def get_counts(self) -> QualityCounts:
         """Return the counts and sums as they are now."""
         trials, recent = self.trials, min(self.trials, WINDOW)
         loss, _, _, recent_loss, recent_accuracy, prior_loss = (

@@ -172,7 +172,9 @@ def _build_product(
     }
 
 
-def affinities(predictor: Predictor, name: Callable[[int], str]) -> dict[str, dict[str, float]]:
+def compute_affinities(
+    predictor: Predictor, name: Callable[[int], str]
+) -> dict[str, dict[str, float]]:
     """Return for each persona the lift of every token that has one, by the canonical token.
 
     The lift is the persona's share of the token over the common share. ``name`` returns a slot's

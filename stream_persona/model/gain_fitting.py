@@ -49,7 +49,7 @@ def fit_gains(scores: CrossFit, log_prior: Floats) -> Gains:
     problem = _Problem(columns, saturate(n, BIAS_EVENTS), scores, log_prior)
     size = len(columns) * classes
     found = minimize(
-        problem.loss,
+        problem.compute_loss,
         np.zeros(size + classes),
         jac=True,
         method="L-BFGS-B",
@@ -83,7 +83,7 @@ class _Problem:
         self._prior = log_prior[:, None]
         self._customers = float(scores.weights.sum())
 
-    def loss(self, x: Floats) -> tuple[float, Floats]:
+    def compute_loss(self, x: Floats) -> tuple[float, Floats]:
         """Return the loss and its gradient."""
         classes = self._columns.shape[1]
         gains = x[:-classes].reshape(-1, classes)

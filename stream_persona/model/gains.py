@@ -58,7 +58,7 @@ class Gains:
         ]
         return np.asarray(sum(terms))
 
-    def at_one(self, events: float) -> Floats:
+    def compute_for_one(self, events: float) -> Floats:
         """As ``at``, for one number of events, (3, C)."""
         columns = self._columns
         found = columns[:, 0, 0] * (events / (events + HALF_HEIGHTS[0]))
@@ -70,7 +70,7 @@ class Gains:
         """Return what the biases add to the logits after n events, (rows, C)."""
         return np.asarray(self._bias * saturate(events, BIAS_EVENTS)[:, None])
 
-    def bias_at_one(self, events: float) -> Floats:
+    def compute_bias_for_one(self, events: float) -> Floats:
         """As ``compute_bias``, for one number of events, (C,)."""
         return np.asarray(self._bias * (events / (events + BIAS_EVENTS)))
 

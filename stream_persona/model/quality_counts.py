@@ -57,12 +57,12 @@ def pool_bins(rows: Iterable[Sequence[Bin]]) -> list[Bin]:
     return [Bin(*map(sum, zip(*same, strict=True))) for same in zip(*rows, strict=True)]
 
 
-def calibration_error(bins: Sequence[Bin]) -> float:
+def compute_calibration_error(bins: Sequence[Bin]) -> float:
     """Return the expected calibration error; NaN without trials.
 
     It is the mean gap between confidence and accuracy of the bins, weighted by their trials.
 
-    >>> calibration_error([Bin(), Bin(trials=4, right=3, confidence=3_500_000)])
+    >>> compute_calibration_error([Bin(), Bin(trials=4, right=3, confidence=3_500_000)])
     0.125
     """
     trials = sum(each.trials for each in bins)

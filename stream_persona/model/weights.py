@@ -202,7 +202,7 @@ def _read_row(weights: Weights, profile: Profiles) -> _Row:
         np.rint(compute_log_share(shares) * SCALE),
         weights.shares_w.take(position, axis=0).astype(np.float64),
         weights.logs_w.take(position, axis=0).astype(np.float64),
-        weights.gains.at_one(events),
+        weights.gains.compute_for_one(events),
     )
 
 
@@ -216,7 +216,7 @@ def _predict_row(weights: Weights, seen: _Row) -> Floats:
     views *= _UNIT
     views[1:] += weights.offsets
     views *= seen.gains
-    evidence = weights.gains.bias_at_one(seen.events)
+    evidence = weights.gains.compute_bias_for_one(seen.events)
     evidence += views.sum(axis=0)
     logits = weights.log_prior + weights.evidence_scale * evidence
     odds = np.exp(logits - logits.max())

@@ -13,7 +13,7 @@ from stream_persona.domain.events import to_milliseconds
 from stream_persona.domain.record import PublishedChange, Record
 from stream_persona.domain.record_codec import with_change
 from stream_persona.pipeline.logged_change import build_change, parse_logged_change
-from stream_persona.pipeline.messages import change_id
+from stream_persona.pipeline.messages import make_change_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -75,5 +75,5 @@ def _read_change(customer_id: str, record: Record, value: bytes) -> PublishedCha
         evidence=last.evidence if last else 0,
         candidate_floor=last.candidate_floor if last else 0,
     )
-    own = change_id(customer_id, record.deleted_at, published)
+    own = make_change_id(customer_id, record.deleted_at, published)
     return published if own == change.change_id else None

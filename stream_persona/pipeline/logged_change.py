@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from stream_persona.domain.events import to_milliseconds
 from stream_persona.domain.record import MILLION, PublishedChange, PublishedPosterior
 from stream_persona.pipeline.decision import CAUSES
-from stream_persona.pipeline.messages import change_id, decode_public_record
+from stream_persona.pipeline.messages import decode_public_record, make_change_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +100,7 @@ def restore_published(
             change.current.distribution, same.candidates if same else ()
         ),
     )
-    own = change_id(customer_id, record.deleted_at, published)
+    own = make_change_id(customer_id, record.deleted_at, published)
     return published if own == change.change_id or not whole else None
 
 

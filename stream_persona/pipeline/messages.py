@@ -62,7 +62,7 @@ def decode_public_record(customer_id: str, blob: bytes) -> PublicRecord | None:
     return found if found.customer_id == customer_id else None
 
 
-def change_id(customer_id: str, deleted_at: int, published: PublishedChange) -> str:
+def make_change_id(customer_id: str, deleted_at: int, published: PublishedChange) -> str:
     """Derive a change's unique id: revisions begin again when a deleted customer comes back."""
     text = f"{customer_id}\0{deleted_at}\0{published.published_at}\0{published.revision}"
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
@@ -108,7 +108,7 @@ def _build_change_json(
 ) -> bytes:
     previous, former = published.previous, published.previous_personas or published.personas
     return orjson.dumps({
-        "change_id": change_id(customer_id, deleted_at, published),
+        "change_id": make_change_id(customer_id, deleted_at, published),
         "customer_id": customer_id,
         "revision": published.revision,
         "occurred_at": format_rfc3339(published.at),

@@ -21,7 +21,7 @@ from stream_persona.domain.anomaly import Anomaly
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import DamagedRecordError, DamagedShardError
 from stream_persona.kafka.partitioner import find_home_partition
-from stream_persona.model.explain import affinities
+from stream_persona.model.explain import compute_affinities
 from stream_persona.model.shard import compute_panel_share
 from stream_persona.pipeline import process
 from stream_persona.pipeline.decision import Cause
@@ -251,7 +251,7 @@ class Replay:
         if self._claims:
             await self._share_names(now=True)
             names = self._tokenizer.names
-            await self._tables.save_affinities(affinities(weights, names.join_names))
+            await self._tables.save_affinities(compute_affinities(weights, names.join_names))
             if self._settings.tastes:
                 await save_common(self._tables, weights, names, self._taxonomy)
         return weights

@@ -43,7 +43,7 @@ class OffsetCopies:
         fields = [each for pair in write.offsets.items() for each in pair]
         return [
             self._script.make_command(
-                [self._key(claim.partition, place)], claim.token, turn, *fields
+                [self._make_key(claim.partition, place)], claim.token, turn, *fields
             )
             for place in places
         ]
@@ -51,7 +51,7 @@ class OffsetCopies:
     async def are_behind(self, partition: int, last: tuple[int, int], places: Places) -> bool:
         """Whether a master does not know a write any more, which ``last`` names."""
         found = await self._nodes.run(
-            *(("HGET", self._key(partition, place), WRITE) for place in places)
+            *(("HGET", self._make_key(partition, place), WRITE) for place in places)
         )
         return any(parse_write(text) < last for text in found)
 
@@ -64,14 +64,14 @@ class OffsetCopies:
         """
         found = await self._nodes.run(
             *(
-                ("HGETALL", self._key(partition, place))
+                ("HGETALL", self._make_key(partition, place))
                 for place in (await self.find_places() if places is None else places)
             )
         )
         copies = [parse_offsets(copy) for copy in found]
         return find_least_offsets(copies), find_greatest_offsets(copies)
 
-    def _key(self, partition: int, place: int) -> str:
+    def _make_key(self, partition: int, place: int) -> str:
         return self._nodes.make_tagged_key("offsets", partition, place)
 
 

@@ -19,7 +19,7 @@ from stream_persona.model.quality_counts import (
     BINS,
     Bin,
     QualityCounts,
-    calibration_error,
+    compute_calibration_error,
     pool_bins,
 )
 from stream_persona.store.last_hour import LastHour
@@ -176,7 +176,7 @@ def compute_figures(model: ModelStatus) -> ModelFigures:
         prior_log_loss=_divide(model.prior_loss, model.trials),
         accuracy=_divide(right, counted),
         macro_f1=_compute_macro_f1(model.confusion),
-        ece=calibration_error(bins) if any(each.trials for each in bins) else None,
+        ece=compute_calibration_error(bins) if any(each.trials for each in bins) else None,
         recent_log_loss=_divide(model.recent_loss, model.recent),
         recent_accuracy=_divide(model.recent_right, model.recent),
     )

@@ -35,7 +35,7 @@ from stream_persona.domain.taxonomy import Taxonomy, load
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.kafka.arrivals import BY_BROKER
 from stream_persona.kafka.router import MessageRouter
-from stream_persona.model.explain import affinities
+from stream_persona.model.explain import compute_affinities
 from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.shard import compute_panel_share, make_members
 from stream_persona.pipeline import process
@@ -197,7 +197,7 @@ class MemoryShop:
     def _publish_affinities(self) -> None:
         """Store the lifts of all tokens, under the names known by now."""
         weights, names = self._fitter.weights, self._tokenizer.names
-        _run(self.tables.save_affinities(affinities(weights, names.join_names)))
+        _run(self.tables.save_affinities(compute_affinities(weights, names.join_names)))
         _run(save_common(self.tables, weights, names, self.taxonomy))
 
     def _follow(self, outcome: Outcome) -> None:

@@ -201,8 +201,10 @@ class ChallengerPanel:
 
     def list_statuses(self) -> list[ModelStatus]:
         """Return the counts of the model in use, and then those of its challengers."""
-        rivals = (ModelStatus.of(c.name, c.quality.counts(), c.failure) for c in self.challengers)
-        return [ModelStatus.of(CURRENT, self.current.counts()), *rivals]
+        rivals = (
+            ModelStatus.of(c.name, c.quality.get_counts(), c.failure) for c in self.challengers
+        )
+        return [ModelStatus.of(CURRENT, self.current.get_counts()), *rivals]
 
     async def _look_for_departed(self, tables: Tables, version: str) -> None:
         """Check whether a learned customer has left, on whichever worker; note it if so."""

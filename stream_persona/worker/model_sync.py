@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from stream_persona.errors import DamagedShardError, FencedError
-from stream_persona.model.explain import affinities
+from stream_persona.model.explain import compute_affinities
 from stream_persona.model.shard import Shard, compute_panel_share, make_members
 from stream_persona.store import shards
 from stream_persona.store.duty_cycle import DutyCycle
@@ -214,7 +214,9 @@ class ModelSync:
         renamed = self._tokenizer.names.take_renamed()
         if wanted == self._affinities_of and not (renamed and renamed & self._find_used_slots()):
             return
-        await self._tables.save_affinities(affinities(weights, self._tokenizer.names.join_names))
+        await self._tables.save_affinities(
+            compute_affinities(weights, self._tokenizer.names.join_names)
+        )
         if self._settings.tastes:
             await save_common(self._tables, weights, self._tokenizer.names, self._taxonomy)
         self._affinities_of = wanted

@@ -100,7 +100,9 @@ class Reporter:
     async def _report(self) -> None:
         await self._tables.save_report(self.name, encode_report(self.make_status()))
         if self._turn % _LOOK_EVERY == 0:
-            left = self._orphans.among(await self._tables.load_reports(), self._clocks.monotonic())
+            left = self._orphans.find_among(
+                await self._tables.load_reports(), self._clocks.monotonic()
+            )
             await self._tables.remove_reports(left)
         self._turn += 1
 
@@ -129,7 +131,7 @@ class Orphans:
     def __init__(self) -> None:
         self._seen: dict[str, tuple[bytes, float]] = {}
 
-    def among(self, reports: Mapping[str, bytes], now: float) -> list[str]:
+    def find_among(self, reports: Mapping[str, bytes], now: float) -> list[str]:
         """Find the workers whose reports did not change for ``ORPHAN_SECONDS``, up to ``now``."""
         before, self._seen = self._seen, {}
         for worker, blob in reports.items():

@@ -18,8 +18,8 @@ from stream_persona.kafka.topics import (
     check_partitions,
     check_policies,
     declare,
+    list_topics,
     load_partition_counts,
-    topics,
 )
 from stream_persona.settings import Settings
 from stream_persona.store.redis import RedisTables
@@ -48,7 +48,9 @@ async def _prepare_topics(settings: Settings, tables: RedisTables) -> str:
         cluster = await admin.describe_cluster()
         await check_rights(admin, settings, list_worker_rights(settings), "Read")
         if settings.declare_topics:
-            await declare(admin, topics(settings), settings.replication, len(cluster["brokers"]))
+            await declare(
+                admin, list_topics(settings), settings.replication, len(cluster["brokers"])
+            )
             await check_rights(admin, settings, list_worker_rights(settings), "Read")
         await check_session(admin, settings, cluster["brokers"][0]["node_id"])
         await check_partitions(admin, settings)

@@ -11,7 +11,7 @@ from stream_persona.demo.simulator import Simulator
 from stream_persona.domain import taxonomy
 from stream_persona.domain.events import KINDS, Assignment, Event, Item, encode, get_event_time
 from stream_persona.kafka.partitioner import find_home_partition
-from stream_persona.model.explain import affinities
+from stream_persona.model.explain import compute_affinities
 from stream_persona.settings import Settings
 from stream_persona.store.blas import limit_blas_threads
 from stream_persona.store.redis import RedisTables
@@ -38,7 +38,9 @@ async def fill(settings: Settings) -> bytes:
         await worker.process(batch)
     await settle(worker)
     # A worker writes them every few seconds, which is later than now.
-    await tables.save_affinities(affinities(worker.weights, worker._tokenizer.names.join_names))
+    await tables.save_affinities(
+        compute_affinities(worker.weights, worker._tokenizer.names.join_names)
+    )
     await tables.close()
     changes = (value for value in outbox.values("persona-changes") if value)
     return next(changes)

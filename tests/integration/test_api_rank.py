@@ -11,11 +11,11 @@ import pytest
 
 from stream_persona.api.rank import EXAMPLE
 from stream_persona.client import AsyncPersonaClient
-from stream_persona.client.ranking import Ranked, in_holdout
+from stream_persona.client.ranking import Ranked, is_held_out
 from stream_persona.demo.embedded import find_free_port
 from stream_persona.domain.events import Assignment
 from stream_persona.domain.taxonomy import load
-from stream_persona.model.explain import affinities
+from stream_persona.model.explain import compute_affinities
 from stream_persona.settings import Settings
 from stream_persona.store.ranking_tables import save_common
 from stream_persona.store.redis import RedisTables
@@ -106,7 +106,7 @@ async def test_the_route_ranks_as_the_client_does(
 ) -> None:
     weights, names = shop.hand.worker.weights, shop.hand.worker._tokenizer.names
     tables = RedisTables.connect(settings.redis_url, settings.prefix)
-    await tables.save_affinities(affinities(weights, names.join_names))
+    await tables.save_affinities(compute_affinities(weights, names.join_names))
     await save_common(tables, weights, names, load(settings.taxonomy))
     options: Any = {"prefix": settings.prefix, "timeout": 5.0, "cluster": await is_cluster(tables)}
     async with AsyncPersonaClient(settings.redis_url, **options) as client:
@@ -195,7 +195,7 @@ async def test_held_out_customers_keep_the_order_and_have_a_group_of_their_own(
         groups = set()
         for customer in customers:
             found = await rank(api, customer)
-            held_out = in_holdout(customer, 0.5, "autumn")
+            held_out = is_held_out(customer, 0.5, "autumn")
             assert found["group"] == ("holdout" if held_out else "treatment")
             assert found["fallback"] == ("holdout" if held_out else None)
             assert (found["items"] == keep_order()) == held_out

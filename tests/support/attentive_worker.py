@@ -22,7 +22,7 @@ def attentive(own: Settings) -> dict[str, Any]:
 
 
 def main() -> None:
-    app.faust_options = attentive
+    app.make_faust_options = attentive
     own = settings.load_settings()
     services.run_worker(own, taxonomy.load(own.taxonomy))
 

@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from stream_persona.kafka.topics import topics
+from stream_persona.kafka.topics import list_topics
 from stream_persona.settings import Settings
 from tests.support.rights import kafka_rights, redis_rules
 from tests.support.secured_cluster import SecuredCluster
@@ -69,6 +69,6 @@ def has_logged(process: WorkerProcess, text: str) -> bool:
 
 
 async def declare(place: Place) -> None:
-    for topic in topics(place.settings):
+    for topic in list_topics(place.settings):
         brokers = place.kafka.open_brokers
         await create_topics(brokers, [topic.name], topic.partitions, topic.configs)

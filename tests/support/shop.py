@@ -45,7 +45,7 @@ from tests.support.waiting import eventually, patience
 
 def environment(settings: Settings) -> dict[str, str]:
     """Return the environment of a process with these settings."""
-    own = settings.variables()
+    own = settings.list_variables()
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("STREAM_PERSONA_")}
     return {**inherited, **own}
 

@@ -211,7 +211,7 @@ def test_a_process_that_is_started_with_the_variables_has_the_same_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = load_settings(**SASL, redis_password="zq#")
-    for name, value in settings.variables().items():
+    for name, value in settings.list_variables().items():
         monkeypatch.setenv(name, value)
     assert load_settings() == settings
 

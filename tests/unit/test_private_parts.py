@@ -247,9 +247,9 @@ def test_what_ours_overrides_is_still_there_to_be_overridden(ours: type) -> None
     }
     overridden = {name for name in own if any(hasattr(base, name) for base in ours.__bases__)}
     new = {
-        ConsumerThread: {"_connections", "_seek_to_log_start"},
+        ConsumerThread: {"_list_connections", "_seek_to_log_start"},
         OurConsumer: {
-            "_deliver", "_is_current", "_is_wanted", "_may_fetch", "_position", "_read_from",
+            "_deliver", "_is_current", "_is_wanted", "_find_position", "_may_fetch", "_read_from",
             "_settle", "_watch_brokers", "_watch_group",
         },
         Epochs: set(),

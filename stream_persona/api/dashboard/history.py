@@ -90,7 +90,7 @@ def build_chart(
     times = range(min(known), until + 1, STEP_MS) if known else range(0)
     rows = [samples.get(at) for at in times]
 
-    def columns(
+    def build_columns(
         names: Iterable[str], get: Callable[[Sample, str], object]
     ) -> dict[str, list[object]]:
         return {name: [None if row is None else get(row, name) for row in rows] for name in names}
@@ -99,10 +99,12 @@ def build_chart(
     return {
         "step_seconds": STEP,
         "at": list(times),
-        "mix": columns(personas, lambda row, name: (row.state.mix or {}).get(name)),
-        **columns(["changes"], lambda row, _: row.changes),
-        **columns(_SERIES, lambda row, name: getattr(row.state, name)),
-        "challengers": columns(challengers, lambda row, name: row.state.challengers.get(name)),
+        "mix": build_columns(personas, lambda row, name: (row.state.mix or {}).get(name)),
+        **build_columns(["changes"], lambda row, _: row.changes),
+        **build_columns(_SERIES, lambda row, name: getattr(row.state, name)),
+        "challengers": build_columns(
+            challengers, lambda row, name: row.state.challengers.get(name)
+        ),
         "flows": _sum_flows([samples[at] for at in known]),
     }
 

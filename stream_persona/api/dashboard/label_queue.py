@@ -36,12 +36,12 @@ class LabelCandidate(Struct, frozen=True, gc=False):
     updated_at: str
 
 
-def information(probabilities: Iterable[float], evidence: float) -> float:
+def compute_information(probabilities: Iterable[float], evidence: float) -> float:
     """Return a label's expected gradient length; 0 if the model is certain, or has no evidence.
 
-    >>> round(information([0.5, 0.5], evidence=3), 3)
+    >>> round(compute_information([0.5, 0.5], evidence=3), 3)
     0.98
-    >>> information([1.0, 0.0], evidence=3)
+    >>> compute_information([1.0, 0.0], evidence=3)
     0.0
     """
     shares = list(probabilities)

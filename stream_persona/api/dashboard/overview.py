@@ -191,7 +191,7 @@ def _describe_worker(worker: WorkerStatus, reports: WorkerReports) -> dict[str, 
         "at": worker.at,
         "started_at": worker.started_at,
         "partitions": len(worker.partitions),
-        "events_per_second": reports.rate(worker.worker),
+        "events_per_second": reports.compute_rate(worker.worker),
     }
 
 

@@ -27,8 +27,8 @@ import msgspec
 from stream_persona.api.dashboard.label_queue import (
     CandidateQueue,
     LabelCandidate,
+    compute_information,
     find_likeliest_pair,
-    information,
 )
 from stream_persona.api.dashboard.persona_counts import CountedChange, CountedRecord, PersonaCounts
 
@@ -72,7 +72,7 @@ class PassCounts:
 
     def _offer(self, record: CountedRecord) -> None:
         distribution = _distribution_decoder.decode(record.distribution)
-        worth = information(distribution.values(), record.evidence)
+        worth = compute_information(distribution.values(), record.evidence)
         if self.queue.has_room_for(find_likeliest_pair(distribution), worth):
             datetime.fromisoformat(record.updated_at)  # or it is damaged
             self.queue.offer(_make_candidate(record, distribution, worth))

@@ -78,7 +78,7 @@ class _TrackedWorker:
         """Return whether its reports have advanced lately."""
         return now - self.advanced < ALIVE
 
-    def rate(self, now: float) -> float | None:
+    def compute_rate(self, now: float) -> float | None:
         """Return events a second over the last ten or so; None before there is a second report."""
         newest = self._points[-1]
         since = self._find_point_before(newest.seen - RATE_WINDOW)
@@ -120,25 +120,25 @@ class Workers:
         advanced = [each.advanced for each in self._tracked.values()]
         self._last_advanced = max([self._last_advanced, *advanced])
 
-    def alive(self, now: float) -> list[WorkerStatus]:
+    def find_alive(self, now: float) -> list[WorkerStatus]:
         """Return the last reports of the workers that are alive, by name."""
         return [each.status for _, each in sorted(self._tracked.items()) if each.is_alive(now)]
 
-    def silence(self, now: float) -> float:
+    def compute_silence(self, now: float) -> float:
         """Return the seconds since any worker's last report, or since the first refresh."""
         return now - self._last_advanced
 
-    def rate(self, worker: str, now: float) -> float | None:
+    def compute_rate(self, worker: str, now: float) -> float | None:
         """Return one worker's events a second; None if unknown."""
-        return self._tracked[worker].rate(now) if worker in self._tracked else None
+        return self._tracked[worker].compute_rate(now) if worker in self._tracked else None
 
-    def events_per_second(self, now: float) -> float | None:
+    def compute_events_per_second(self, now: float) -> float | None:
         """Sum the rates of the workers that are alive; None if none of theirs is known yet."""
-        rates = [each.rate(now) for each in self._tracked.values() if each.is_alive(now)]
+        rates = [each.compute_rate(now) for each in self._tracked.values() if each.is_alive(now)]
         known = [rate for rate in rates if rate is not None]
         return sum(known, 0.0) if known or not rates else None
 
-    def change_p99_ms(self, now: float) -> float | None:
+    def compute_change_p99_ms(self, now: float) -> float | None:
         """Return the last minute's 99 % quantile from an event's arrival to its change."""
         tracked = list(self._tracked.values())
         if not tracked:
@@ -204,13 +204,13 @@ class WorkerReports:
             return
         now = self._clock()
         self._workers.update(self._decode(blobs), now, self._wall_clock())
-        self.away, self._last_alive = False, self._workers.alive(now)
+        self.away, self._last_alive = False, self._workers.find_alive(now)
         self.models = worker_status.merge_models(self._last_alive, self._personas)
 
     @property
     def alive(self) -> list[WorkerStatus]:
         """The last reports of the workers that are alive, or were when Redis last answered."""
-        return self._last_alive if self.away else self._workers.alive(self._clock())
+        return self._last_alive if self.away else self._workers.find_alive(self._clock())
 
     @property
     def current(self) -> ModelStatus | None:
@@ -230,21 +230,21 @@ class WorkerReports:
     @property
     def silence(self) -> float:
         """Seconds since any worker's last report."""
-        return self._workers.silence(self._clock())
+        return self._workers.compute_silence(self._clock())
 
     @property
     def events_per_second(self) -> float | None:
         """Of all workers that are alive; None while Redis is away."""
-        return None if self.away else self._workers.events_per_second(self._clock())
+        return None if self.away else self._workers.compute_events_per_second(self._clock())
 
     @property
     def change_p99_ms(self) -> float | None:
         """See ``Workers``; None while Redis is away."""
-        return None if self.away else self._workers.change_p99_ms(self._clock())
+        return None if self.away else self._workers.compute_change_p99_ms(self._clock())
 
-    def rate(self, worker: str) -> float | None:
+    def compute_rate(self, worker: str) -> float | None:
         """Return one worker's events a second."""
-        return self._workers.rate(worker, self._clock())
+        return self._workers.compute_rate(worker, self._clock())
 
     def _decode(self, blobs: Mapping[str, bytes]) -> dict[str, WorkerStatus]:
         """Decode the reports by worker; one that fails, of another release, is logged once."""

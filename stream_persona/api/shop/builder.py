@@ -16,7 +16,7 @@ from stream_persona.api.shop.partners import PartnersBuilder
 from stream_persona.api.shop.postings import PostingsBuilder
 from stream_persona.api.shop.products import MOST_BYTES, REASONS, Product, RowError, read_product
 from stream_persona.client.ranking import tokenize_item
-from stream_persona.domain.binning import levels, split_shown_levels
+from stream_persona.domain.binning import list_levels, split_shown_levels
 from stream_persona.domain.events import encode
 from stream_persona.domain.text import split_all_words
 
@@ -129,7 +129,7 @@ def _list_words(product: Product) -> Iterator[str]:
 # Categories and brands repeat themselves.
 @lru_cache(maxsize=4_096)
 def _find_levels(category: str, separator: str) -> tuple[str, ...]:
-    return tuple(levels(category, separator))
+    return tuple(list_levels(category, separator))
 
 
 @lru_cache(maxsize=4_096)

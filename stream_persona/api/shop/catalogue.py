@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
-from stream_persona.domain.binning import levels
-from stream_persona.domain.text import fold_text, words
+from stream_persona.domain.binning import list_levels
+from stream_persona.domain.text import fold_text, split_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -88,7 +88,7 @@ class Catalogue:
         """
         kept = np.ones(len(self), np.bool_)
         if category.strip():
-            path = levels(category, self.separator)[-1:]
+            path = list_levels(category, self.separator)[-1:]
             kept &= self._mark(self.levels.find(path[0]) if path else ())
         if query.strip():
             *whole, last = _split(query)
@@ -116,7 +116,7 @@ class Catalogue:
 
 def _split(query: str) -> list[str]:
     """Return the words of a query; a single letter is the beginning of one. Never empty."""
-    if found := words(query):
+    if found := split_words(query):
         return found
     letter = _LETTER.fullmatch(fold_text(query))
     return [letter[1] if letter else ""]

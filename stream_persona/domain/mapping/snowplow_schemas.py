@@ -49,7 +49,7 @@ class EventEntities:
         By its key only one of ``schemas`` is known.
         """
         for schema in schemas:
-            for value in self._values(_EVENT, schema):
+            for value in self._list_values(_EVENT, schema):
                 if value is not None:
                     return schema, require_object(value, f"$.{_EVENT}{schema[1]}")
         outer = _parse(self._event.get("unstruct_event"), "$.unstruct_event")
@@ -58,11 +58,11 @@ class EventEntities:
     def find_entities(self, schema: Schema) -> list[Any]:
         """Return the entities of a schema, in their order."""
         found: list[Any] = []
-        for value in self._values(_ENTITIES, schema):
+        for value in self._list_values(_ENTITIES, schema):
             found += [] if value is None else require_list(value, f"$.contexts.{schema[1]}", _MOST)
         return found or [data for own, data in self._open_all() if own == schema]
 
-    def _values(self, kind: str, schema: Schema) -> list[Any]:
+    def _list_values(self, kind: str, schema: Schema) -> list[Any]:
         key = f"{kind}{schema[0].replace('.', '_')}_{schema[1]}_1"
         keys = self._keys.get(key, ())
         return [_parse(self._event[each], f"$.{each}") for each in keys]

@@ -17,7 +17,7 @@ from stream_persona.domain.tastes import encode_all_tastes
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.calibration_panel import Member
 from stream_persona.model.classifier import PersonaClassifier
-from stream_persona.model.explain import affinities, list_common_tastes
+from stream_persona.model.explain import compute_affinities, list_common_tastes
 from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.shard import PANEL
 from stream_persona.model.statistics import Contributions
@@ -119,7 +119,7 @@ def learn(training: Sequence[Household], held: Sequence[Household], names: Token
             )
     common = list_common_tastes(learned.weights, TAXONOMY, names.names)
     return Model(
-        Affinities(affinities(learned.weights, names.names.join_names)),
+        Affinities(compute_affinities(learned.weights, names.names.join_names)),
         CommonShares(common, TAXONOMY.version),
         encode_all_tastes({own.name: own.record.counts for own in held}, TAXONOMY),
         predicted,

@@ -20,7 +20,7 @@ from stream_persona.domain.taxonomy import Taxonomy
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier
 from stream_persona.model.estimator import derive
-from stream_persona.model.explain import affinities
+from stream_persona.model.explain import compute_affinities
 from stream_persona.model.lifts import shrink_log_lifts
 from stream_persona.model.statistics import Contributions
 from stream_persona.model.weights import Weights
@@ -60,7 +60,7 @@ class Counted:
             model = real.learn(training, held, self.names)
         rankings: dict[str, Scoring] = {}
         for name, weights in kinds_of_lifts(training, self.taxonomy):
-            lifts = Affinities(affinities(weights, self.names.names.join_names))
+            lifts = Affinities(compute_affinities(weights, self.names.names.join_names))
             rankings[self.title + name] = Factors(lifts).move
         return model, rankings
 

@@ -55,7 +55,9 @@ async def test_affinities_have_the_names_of_when_their_derivation_began(
 ) -> None:
     reader = await reader_of_a_shop()
     learned = reader.names.learned
-    monkeypatch.setattr(rank, "affinities", showing_nothing(reader, rank.affinities))
+    monkeypatch.setattr(
+        rank, "compute_affinities", showing_nothing(reader, rank.compute_affinities)
+    )
     derived_from, found = await ranker_of(reader).find_affinities()
     assert derived_from == (reader.model.weights.version, learned)
     assert found.find([["category:gamer"]])
@@ -81,7 +83,7 @@ async def test_a_derivation_that_fails_is_logged_and_the_affinities_of_before_st
     reader = await reader_of_a_shop()
     ranker = ranker_of(reader)
     before = await ranker.find_affinities()
-    monkeypatch.setattr(rank, "affinities", fail)
+    monkeypatch.setattr(rank, "compute_affinities", fail)
     reader.names.show(Listing())
     assert await ranker.find_affinities() == before
     assert [each for each in caplog.messages if "can't be derived: the affinities" in each]
@@ -90,6 +92,6 @@ async def test_a_derivation_that_fails_is_logged_and_the_affinities_of_before_st
 async def test_a_first_derivation_that_fails_fails_the_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(rank, "affinities", fail)
+    monkeypatch.setattr(rank, "compute_affinities", fail)
     with pytest.raises(ArithmeticError):
         await ranker_of(await reader_of_a_shop()).find_affinities()

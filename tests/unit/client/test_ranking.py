@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stream_persona.client.ranking import (
     MOST_LIFT,
     Affinities,
-    in_holdout,
+    is_held_out,
     keep_order,
     rank,
     score_of,
@@ -125,13 +125,13 @@ def test_an_item_without_a_number_for_a_score_is_scored_by_its_place(score: obje
 
 def test_the_held_out_customers_stay_the_same_and_are_about_as_many_as_asked_for() -> None:
     names = [f"CUST-{number:05d}" for number in range(10_000)]
-    held = [name for name in names if in_holdout(name, 0.1)]
+    held = [name for name in names if is_held_out(name, 0.1)]
     assert 900 < len(held) < 1_100
-    assert all(in_holdout(name, 0.2) for name in held)
-    other = [name for name in names if in_holdout(name, 0.1, salt="next")]
+    assert all(is_held_out(name, 0.2) for name in held)
+    other = [name for name in names if is_held_out(name, 0.1, salt="next")]
     assert 50 < len(set(held) & set(other)) < 200
-    assert not any(in_holdout(name, 0.0) for name in names)
-    assert all(in_holdout(name, 1.0) for name in names)
+    assert not any(is_held_out(name, 0.0) for name in names)
+    assert all(is_held_out(name, 1.0) for name in names)
 
 
 SPELLED = {

@@ -12,7 +12,7 @@ from stream_persona.domain.binning import (
     find_price_band,
     find_quantity_band,
     find_size_band,
-    levels,
+    list_levels,
     split_shown_levels,
 )
 
@@ -64,8 +64,8 @@ def test_the_text_of_a_number_means_its_band(former: str, band: str) -> None:
 
 
 def test_levels_are_at_most_six_the_widest_first() -> None:
-    assert levels("a/b/c", "/") == ["a", "a/b", "a/b/c"]
-    assert levels("a/b/c/d/e/f/g", "/")[-1] == "a/b/c/d/e/f"
+    assert list_levels("a/b/c", "/") == ["a", "a/b", "a/b/c"]
+    assert list_levels("a/b/c/d/e/f/g", "/")[-1] == "a/b/c/d/e/f"
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_levels_are_at_most_six_the_widest_first() -> None:
      "Éle\N{SOFT HYPHEN}vage/\N{ZERO WIDTH SPACE}Pâtée"],
 )  # fmt: skip
 def test_a_category_has_the_same_levels_in_any_spelling(spelling: str) -> None:
-    assert levels(spelling, "/") == ["élevage", "élevage/pâtée"]
-    assert levels(spelling, "|") == ["élevage", "élevage|pâtée"]
+    assert list_levels(spelling, "/") == ["élevage", "élevage/pâtée"]
+    assert list_levels(spelling, "|") == ["élevage", "élevage|pâtée"]
     for shown in split_shown_levels(spelling, "/"):
         assert canonicalize_token(f"category:{shown}") in {
             "category:élevage", "category:élevage/pâtée"
@@ -103,9 +103,9 @@ CATEGORIES = st.lists(st.sampled_from(["a", "É", "&gt;", " ", ">", "/", "|", ".
 
 @given(CATEGORIES.map("".join), st.sampled_from(["/", "|", ".", ">"]))
 def test_the_levels_of_a_level_are_itself_and_those_above(category: str, separator: str) -> None:
-    found = levels(category, separator)
+    found = list_levels(category, separator)
     if found:
-        assert levels(found[-1], separator) == found
+        assert list_levels(found[-1], separator) == found
     shown = split_shown_levels(category, separator)
     tokens = [canonicalize_token(f"category:{path}") for path in shown]
     assert tokens == [f"category:{level}" for level in found]

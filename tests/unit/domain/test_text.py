@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_persona.domain.text import normalize, normalize_id, words
+from stream_persona.domain.text import normalize, normalize_id, split_words
 
 ESCAPES = st.sampled_from(
     ["&", "amp;", "&amp;", "&AMP;", "&NBSP;", "&gt;", "&Eacute;", "&#38;", "#38;", "＆", "lt", "ﬁ",
@@ -79,12 +79,12 @@ def test_an_escape_within_escapes_takes_no_time() -> None:
 )
 def test_a_search_has_the_words_of_its_language(query: str, expected: list[str]) -> None:
     query_words = [unicodedata.normalize("NFKC", word) for word in expected]
-    assert words(query) == query_words
+    assert split_words(query) == query_words
 
 
 @given(st.text())
 def test_words_are_few_and_of_a_bounded_length(query: str) -> None:
-    found = words(query)
+    found = split_words(query)
     assert len(found) <= 16
     assert all(1 <= len(word) <= 32 for word in found)
     assert len(set(found)) == len(found)
@@ -92,8 +92,8 @@ def test_words_are_few_and_of_a_bounded_length(query: str) -> None:
 
 
 def test_a_long_word_is_cut_between_letters() -> None:
-    assert words("x" * 40) == ["x" * 32, "x" * 8]
-    parts = words("का" * 15 + "कि" + "की" * 4)
+    assert split_words("x" * 40) == ["x" * 32, "x" * 8]
+    parts = split_words("का" * 15 + "कि" + "की" * 4)
     assert "".join(parts) == "का" * 15 + "कि" + "की" * 4
     assert all(unicodedata.category(part[0]) == "Lo" for part in parts)
-    assert len(words(" ".join(f"word{i}" for i in range(100)))) == 16
+    assert len(split_words(" ".join(f"word{i}" for i in range(100)))) == 16

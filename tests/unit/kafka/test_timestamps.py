@@ -8,7 +8,7 @@ from aiokafka import errors as kafka
 from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_persona.kafka.timestamps import warn_of_producers_times
-from stream_persona.kafka.topics import topics
+from stream_persona.kafka.topics import list_topics
 from stream_persona.settings import Settings
 
 SETTINGS = Settings(_env_file=None, brokers="one:9092")
@@ -66,6 +66,6 @@ async def test_nothing_is_said_of_topics_with_arrivals_nor_where_the_broker_does
 
 
 def test_topics_that_we_make_hold_arrivals() -> None:
-    made = {topic.name: topic.configs for topic in topics(SETTINGS)}
+    made = {topic.name: topic.configs for topic in list_topics(SETTINGS)}
     for name in (*SETTINGS.input_topics, SETTINGS.topic_reroutes):
         assert made[name]["message.timestamp.type"] == "LogAppendTime"

@@ -44,7 +44,7 @@ async def test_a_fetcher_that_is_cancelled_while_an_ack_makes_room_ends() -> Non
     settings = Settings(_env_file=None, max_batch_records=10)
     consumer = LastingApp(**make_faust_options(settings)).consumer
     full = UNACKED_POLLS * 10
-    consumer._position(TP("purchases", 0)).deliver(0, full - 1, records=full, position=full)
+    consumer._find_position(TP("purchases", 0)).deliver(0, full - 1, records=full, position=full)
     waiting = asyncio.create_task(consumer._may_fetch(60.0))
     await eventually(lambda: consumer._waiting is not None, 5, "it does not wait")
     consumer._waiting.set_result(None)
@@ -56,9 +56,9 @@ async def test_a_fetcher_that_is_cancelled_while_an_ack_makes_room_ends() -> Non
 async def test_fetching_waits_while_few_but_large_records_are_not_acked() -> None:
     consumer = LastingApp(**make_faust_options(Settings(_env_file=None))).consumer
     tp = TP("purchases", 0)
-    consumer._position(tp).deliver(0, 9, records=10, position=10, size=UNACKED_BYTES)
+    consumer._find_position(tp).deliver(0, 9, records=10, position=10, size=UNACKED_BYTES)
     assert not await consumer._may_fetch(0.01)
-    consumer._position(tp).ack(9)
+    consumer._find_position(tp).ack(9)
     assert await consumer._may_fetch(0.01)
 
 

@@ -14,7 +14,7 @@ from stream_persona.model.evaluation import (
     WINDOW,
     Bin,
     Prequential,
-    calibration_error,
+    compute_calibration_error,
     pool_bins,
 )
 from tests.support.trials import NAMES, Trials, shoppers
@@ -95,7 +95,7 @@ def test_calibration_does_not_depend_on_the_order_of_trials(order: list[int]) ->
 
 
 def test_no_bins_have_no_error() -> None:
-    assert math.isnan(calibration_error([]))
+    assert math.isnan(compute_calibration_error([]))
 
 
 def test_a_certain_mistake_costs_much_but_a_number() -> None:
@@ -123,7 +123,7 @@ def test_a_model_that_learns_raises_no_alarm() -> None:
 
 
 def test_all_counts_are_zero_before_the_first_trial() -> None:
-    counts = Prequential("ab").counts()
+    counts = Prequential("ab").get_counts()
     assert (counts.trials, counts.loss, counts.recent, counts.recent_right) == (0, 0, 0, 0)
     assert (counts.confusion, counts.alarms) == ([[0, 0], [0, 0]], [])
     assert counts.reliability == [[Bin()] * BINS] * 2
@@ -131,7 +131,7 @@ def test_all_counts_are_zero_before_the_first_trial() -> None:
 
 def test_figures_are_made_of_the_counts() -> None:
     quality = judge(shoppers(6, WINDOW + 200))
-    counts, figures = quality.counts(), quality.snapshot()
+    counts, figures = quality.get_counts(), quality.snapshot()
     assert (counts.trials, counts.recent) == (WINDOW + 200, WINDOW)
     assert counts.loss / counts.trials == pytest.approx(figures.log_loss)
     assert counts.prior_loss / counts.trials == pytest.approx(figures.prior_log_loss)
@@ -144,11 +144,13 @@ def test_figures_are_made_of_the_counts() -> None:
 
 def test_confusion_counts_by_the_named_persona_and_then_by_the_assigned_one() -> None:
     trials: Trials = [("a", [0.9, 0.1]), ("b", [0.9, 0.1]), ("b", [0.8, 0.2]), ("b", [0.1, 0.9])]
-    assert judge(trials, "ab").counts().confusion == [[1, 2], [0, 1]]
+    assert judge(trials, "ab").get_counts().confusion == [[1, 2], [0, 1]]
 
 
 def test_reliability_is_kept_for_each_persona_that_was_named() -> None:
-    named = judge([("a", [0.95, 0.05]), ("a", [0.05, 0.95]), ("b", [0.02, 0.98])], "ab").counts()
+    named = judge(
+        [("a", [0.95, 0.05]), ("a", [0.05, 0.95]), ("b", [0.02, 0.98])], "ab"
+    ).get_counts()
     assert named.reliability[0][9] == Bin(trials=1, right=1, confidence=950_000)
     assert named.reliability[1][9] == Bin(trials=2, right=1, confidence=1_930_000)
 
@@ -162,5 +164,5 @@ def test_the_last_alarms_are_kept_with_their_times() -> None:
             if quality.judge("a", good if number < 400 else bad, at):
                 raised.append((at, quality.trials))
     assert len(raised) > ALARMS
-    assert quality.counts().alarms == raised[-ALARMS:]
+    assert quality.get_counts().alarms == raised[-ALARMS:]
     assert quality.snapshot().alarms == len(raised)

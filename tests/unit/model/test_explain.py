@@ -16,7 +16,7 @@ from stream_persona.domain.token_names import TokenNames
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.model.classifier import PersonaClassifier, make_seed_sums
 from stream_persona.model.estimator import derive
-from stream_persona.model.explain import affinities, build_tree, find_reasons, split_token
+from stream_persona.model.explain import build_tree, compute_affinities, find_reasons, split_token
 from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.shard import merge_shards
 from stream_persona.model.statistics import make_contribution
@@ -157,7 +157,7 @@ def test_a_name_is_split_at_its_first_colon() -> None:
 
 def test_affinities_are_the_lifts_of_what_was_learned() -> None:
     weights = derive(model_of(labelled_shoppers(SHOP, customers=20), SHOP), SHOP.names)
-    lifts = affinities(weights, named().join_names)
+    lifts = compute_affinities(weights, named().join_names)
     assert list(lifts) == list(PERSONAS)
     own: Sequence[float] = [lifts[persona][f"category:{persona}"] for persona in PERSONAS]
     assert min(own) > 1
@@ -172,19 +172,19 @@ def test_affinities_are_kept_by_what_is_compared(shown: str, key: str) -> None:
     slot = hash_to_slot(key, fine=False)
     weights = _weights_of(slot)
     assert {
-        token for lifts in affinities(weights, lambda _: shown).values() for token in lifts
+        token for lifts in compute_affinities(weights, lambda _: shown).values() for token in lifts
     } == {key}
 
 
 def test_affinities_of_a_shared_slot_are_kept_by_both_tokens() -> None:
     slot = hash_to_slot("brand:acme", fine=False)
-    lifts = affinities(_weights_of(slot), lambda _: "brand:ACME | brand:Other")
+    lifts = compute_affinities(_weights_of(slot), lambda _: "brand:ACME | brand:Other")
     assert {token for own in lifts.values() for token in own} == {"brand:acme | brand:Other"}
 
 
 def test_affinities_of_a_former_spelling_keep_its_name() -> None:
     slot = hash_to_slot("brand:ACME", fine=False)
-    lifts = affinities(_weights_of(slot), lambda _: "brand:ACME")
+    lifts = compute_affinities(_weights_of(slot), lambda _: "brand:ACME")
     assert {token for own in lifts.values() for token in own} == {"brand:ACME"}
 
 

@@ -54,8 +54,8 @@ def test_gains_of_one_number_of_events_have_the_bits_that_they_have_among_others
     gains = Gains(heights, tuple(rng.normal(size=CLASSES).tolist()))
     at, bias = gains.compute(np.array(events)), gains.compute_bias(np.array(events))
     for row, number in enumerate(events):
-        assert gains.at_one(number).tobytes() == at[:, row].tobytes()
-        assert gains.bias_at_one(number).tobytes() == bias[row].tobytes()
+        assert gains.compute_for_one(number).tobytes() == at[:, row].tobytes()
+        assert gains.compute_bias_for_one(number).tobytes() == bias[row].tobytes()
 
 
 def test_a_view_that_tells_counts_more_than_one_of_noise() -> None:

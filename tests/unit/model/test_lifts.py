@@ -12,7 +12,7 @@ from stream_persona.domain.slots import hash_to_slot
 from stream_persona.domain.taxonomy import Persona, Taxonomy
 from stream_persona.model.classifier import PersonaClassifier, make_profile
 from stream_persona.model.estimator import derive
-from stream_persona.model.explain import affinities
+from stream_persona.model.explain import compute_affinities
 from stream_persona.model.fitting import ModelFitter
 from stream_persona.model.lifts import PRIOR_CUSTOMERS, shrink_log_lifts
 from stream_persona.model.statistics import make_contribution
@@ -33,7 +33,7 @@ def learn(*shoppers: tuple[str, float], events: float = 20.0) -> PersonaClassifi
 def lift_of(model: PersonaClassifier, persona: str, token: str = TOKEN) -> float:
     """The published lift; a token that is not listed has none, as rankers read it."""
     names = {hash_to_slot(each, fine=False): each for each in (TOKEN, "category:food")}
-    return affinities(derive(model, CLASSES), names.__getitem__)[persona].get(token, 1.0)
+    return compute_affinities(derive(model, CLASSES), names.__getitem__)[persona].get(token, 1.0)
 
 
 def shoppers(parents: float, students: float, number: int) -> list[tuple[str, float]]:

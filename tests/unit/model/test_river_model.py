@@ -10,7 +10,7 @@ import pytest
 from stream_persona.domain.features import Counts, Profiles, compute_profiles
 from stream_persona.domain.tokenizer import Tokenizer
 from stream_persona.errors import SettingsError
-from stream_persona.model.explain import affinities, build_tree, find_reasons
+from stream_persona.model.explain import build_tree, compute_affinities, find_reasons
 from stream_persona.model.river_adapter import Example, Learner, make_classifier
 from stream_persona.model.river_model import fit
 from tests.support.constants import NOW
@@ -89,7 +89,7 @@ def test_the_law_of_why_holds_with_the_prior_and_one_factor(known: Sequence[Exam
 def test_no_single_token_is_named_as_a_reason_or_an_affinity() -> None:
     weights, name = fit(BAYES, KNOWN, SHOP.names), Tokenizer(SHOP).names.name_slot
     assert find_reasons(weights, asked("parent"), ["parent"], name, 3) == [()]
-    assert affinities(weights, name) == {persona: {} for persona in SHOP.names}
+    assert compute_affinities(weights, name) == {persona: {} for persona in SHOP.names}
 
 
 def test_a_batch_is_predicted_with_it() -> None:

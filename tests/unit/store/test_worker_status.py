@@ -32,7 +32,7 @@ def model_of(trials: Trials, name: str = "current", failure: str = "") -> ModelS
     judged = Prequential(NAMES)
     for at, (persona, row) in enumerate(trials):
         judged.judge(persona, row, at)
-    return ModelStatus.of(name, judged.counts(), failure)
+    return ModelStatus.of(name, judged.get_counts(), failure)
 
 
 def report(*models: ModelStatus, **parts: Any) -> WorkerStatus:
@@ -123,7 +123,10 @@ def test_figures_are_those_of_the_river_metrics() -> None:
     judged = Prequential(NAMES)
     for persona, row in shoppers(8, 900):
         judged.judge(persona, row)
-    expected, found = judged.snapshot(), compute_figures(ModelStatus.of("current", judged.counts()))
+    expected, found = (
+        judged.snapshot(),
+        compute_figures(ModelStatus.of("current", judged.get_counts())),
+    )
     assert tuple(found) == FIGURES
     for name, figure in found.items():
         assert figure == pytest.approx(getattr(expected, name)), name

@@ -151,11 +151,11 @@ async def test_the_report_of_a_worker_that_crashed_goes_after_a_minute() -> None
 
 def test_an_orphan_is_a_report_that_stays_the_same_for_a_minute() -> None:
     found = Orphans()
-    assert found.among({"a": b"1", "b": b"1"}, 100) == []
-    assert found.among({"a": b"1", "b": b"2", "c": b"1"}, 159) == []
-    assert found.among({"a": b"1", "b": b"2", "c": b"1"}, 160) == ["a"]
-    assert found.among({"b": b"2", "c": b"2"}, 219) == ["b"]
-    assert found.among({}, 1_000) == found.among({"c": b"2"}, 2_000) == []
+    assert found.find_among({"a": b"1", "b": b"1"}, 100) == []
+    assert found.find_among({"a": b"1", "b": b"2", "c": b"1"}, 159) == []
+    assert found.find_among({"a": b"1", "b": b"2", "c": b"1"}, 160) == ["a"]
+    assert found.find_among({"b": b"2", "c": b"2"}, 219) == ["b"]
+    assert found.find_among({}, 1_000) == found.find_among({"c": b"2"}, 2_000) == []
 
 
 @pytest.mark.parametrize("error", [UnavailableError("it is away"), TopologyError("not allowed")])

@@ -11,7 +11,7 @@ from stream_persona.api.dashboard.label_queue import (
     ALIKE,
     CandidateQueue,
     LabelCandidate,
-    information,
+    compute_information,
 )
 
 shares = st.lists(st.floats(0.001, 1.0), min_size=2, max_size=8).map(
@@ -31,26 +31,26 @@ def best(queue: CandidateQueue, limit: int = 100) -> list[str]:
 def test_information_is_the_expected_length_of_a_step_of_the_model() -> None:
     p = np.array([0.5, 0.3, 0.2])
     expected = sum(p[k] * np.linalg.norm(np.eye(3)[k] - p) for k in range(3))
-    assert information(p.tolist(), evidence=4.0) == pytest.approx(expected * math.log(5.0))
+    assert compute_information(p.tolist(), evidence=4.0) == pytest.approx(expected * math.log(5.0))
 
 
 def test_a_label_of_a_certain_shopper_has_no_information() -> None:
-    assert information([1.0, 0.0, 0.0], evidence=100.0) == 0.0
+    assert compute_information([1.0, 0.0, 0.0], evidence=100.0) == 0.0
 
 
 def test_a_label_of_a_shopper_without_evidence_has_no_information() -> None:
-    assert information([0.5, 0.5], evidence=0.0) == 0.0
+    assert compute_information([0.5, 0.5], evidence=0.0) == 0.0
 
 
 @given(shares, st.floats(0.1, 1_000.0))
 def test_a_less_certain_shopper_has_more_information(p: list[float], evidence: float) -> None:
     even = [1 / len(p)] * len(p)
-    assert information(p, evidence) <= information(even, evidence) + 1e-9
+    assert compute_information(p, evidence) <= compute_information(even, evidence) + 1e-9
 
 
 @given(shares, st.floats(0.1, 1_000.0))
 def test_more_evidence_is_more_information(p: list[float], evidence: float) -> None:
-    assert information(p, evidence) < information(p, 2 * evidence)
+    assert compute_information(p, evidence) < compute_information(p, 2 * evidence)
 
 
 def test_the_most_informative_come_first_and_equals_by_name() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from stream_persona.api.shop import builder
 from stream_persona.api.shop.catalogue import Catalogue
-from stream_persona.domain.text import words
+from stream_persona.domain.text import split_words
 from tests.support.catalogues import build, row, shop_rows
 
 ROWS = [
@@ -77,7 +77,7 @@ def test_the_index_finds_what_a_look_through_all_products_finds() -> None:
     rows = shop_rows(400)
     catalogue = build(rows)
     texts = {
-        each["product_id"][2:]: words(
+        each["product_id"][2:]: split_words(
             " ".join(filter(None, (each["title"], each["category"], each["brand"])))
         )
         for each in rows
@@ -86,7 +86,7 @@ def test_the_index_finds_what_a_look_through_all_products_finds() -> None:
     rng = random.Random(2)
     asked = ["small", "thing 1", "tiny s", "large baby", "acme", "thing 39", "garden saws la"]
     for query in [*asked, *(f"thing {rng.randrange(400)}" for _ in range(20))]:
-        *whole, last = words(query) or [query]
+        *whole, last = split_words(query) or [query]
         expected = [
             number
             for number, own in texts.items()
