@@ -66,7 +66,7 @@ class Replay:
         taxonomy: Taxonomy,
         tables: Tables,
         publisher: Publisher,
-        history: EventLog,
+        log: EventLog,
         *,
         publish: bool = True,
         clocks: Clocks = MACHINE_CLOCKS,
@@ -76,12 +76,12 @@ class Replay:
         self._taxonomy = taxonomy
         self._tables = tables
         self._publisher = publisher
-        self._history = history
+        self._log = log
         self._publishes = publish
         self._earlier = _NONE
         self._tokenizer = Tokenizer(taxonomy)
         self._cache = RecordCache(tables, taxonomy.fingerprint)
-        self._taker = PartitionTaker(settings, taxonomy, tables, publisher, history)
+        self._taker = PartitionTaker(settings, taxonomy, tables, publisher, log)
         self._claims: dict[int, Claim] = {}
         self._offsets: dict[int, dict[str, int]] = {}
         self._touched: dict[int, set[str]] = {}
@@ -155,7 +155,7 @@ class Replay:
             stored = await self._cache.load(delivery.event.customer_id for delivery in all_own)
             own = self._drop_applied(all_own, stored) if self._earlier else all_own
             late_deletions = process.find_late_deletions(own, stored, self._taxonomy)
-            histories = await self._history.read(late_deletions) if late_deletions else {}
+            histories = await self._log.read(late_deletions) if late_deletions else {}
             outcome = process.apply_events(
                 own, stored, self._taxonomy, self._tokenizer, histories, self._now()
             )

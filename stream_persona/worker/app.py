@@ -71,9 +71,9 @@ class PersonaApp(BatchApp):
         self.guard = DeploymentGuard(self.settings, self.taxonomy, self.deployment, self._tables)
         self._publisher = KafkaPublisher(self.settings)
         await self._publisher.start()
-        self._history = KafkaEventLog(self.settings, self.taxonomy)
+        self._log = KafkaEventLog(self.settings, self.taxonomy)
         self.worker = Worker(
-            self.settings, self.taxonomy, self._tables, self._publisher, self._history, metrics,
+            self.settings, self.taxonomy, self._tables, self._publisher, self._log, metrics,
             MACHINE_CLOCKS,
         )  # fmt: skip
         await self.worker.start()
@@ -146,7 +146,7 @@ class PersonaApp(BatchApp):
         """
         await self.worker.partitions.wait_until_assigned()
         starts = self.worker.find_starts(committed)
-        ends = await self._history.find_ends([TopicPartition(*tp) for tp in starts])
+        ends = await self._log.find_ends([TopicPartition(*tp) for tp in starts])
         for tp, end in ends.items():
             if (position := committed[TP(*tp)] or 0) > end:
                 raise make_cut_log_error(tp.topic, tp.partition, position)
@@ -169,7 +169,7 @@ class PersonaApp(BatchApp):
                 await self.reporter.retire()
             await self.guard.close()
             await self._publisher.stop()
-            await self._history.close()
+            await self._log.close()
             await self._tables.close()
 
 

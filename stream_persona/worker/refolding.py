@@ -54,7 +54,7 @@ class Refolding:
         taxonomy: Taxonomy,
         tables: Tables,
         tokenizer: Tokenizer,
-        history: EventLog,
+        log: EventLog,
         metrics: Metrics,
         score: Scorer,
     ) -> None:
@@ -62,7 +62,7 @@ class Refolding:
         self._taxonomy = taxonomy
         self._tables = tables
         self.tokenizer = tokenizer
-        self._history = history
+        self._log = log
         self._metrics = metrics
         self._score = score
 
@@ -82,7 +82,7 @@ class Refolding:
         cached = {name: owned[homes[name]].cache.get(name) for name in damaged}
         kept = {name: record for name, record in cached.items() if record is not None}
         lost = {name: homes[name] for name in damaged if name not in kept}
-        history = await self._history.read_whole(lost) if lost else None
+        history = await self._log.read_whole(lost) if lost else None
         self._metrics.damaged.labels("record").inc(len(damaged))
         for name in kept:
             logger.warning("the stored record of %r was damaged: it is written again", name)

@@ -64,7 +64,7 @@ class Worker:
         taxonomy: Taxonomy,
         tables: Tables,
         publisher: Publisher,
-        history: EventLog,
+        log: EventLog,
         metrics: Metrics,
         clocks: Clocks = MACHINE_CLOCKS,
     ) -> None:
@@ -72,15 +72,15 @@ class Worker:
         self._taxonomy = taxonomy
         self._tables = tables
         self._publisher = publisher
-        self._history = history
+        self._log = log
         self._metrics = metrics
         self._clock, self._now = clocks.monotonic, clocks.epoch_ms
         self.last_hour = LastHourTracker(clocks, settings.partitions)
         self._tokenizer = Tokenizer(taxonomy)
         self._router = MessageRouter(settings, taxonomy, self._tokenizer, self._now)
-        self._origins = Origins(settings, history)
+        self._origins = Origins(settings, log)
         self.partitions = OwnedPartitions(
-            settings, taxonomy, tables, publisher, history, metrics, self._clock
+            settings, taxonomy, tables, publisher, log, metrics, self._clock
         )
         self._model = ModelSync(
             settings, taxonomy, tables, self._tokenizer, self.partitions, metrics, self._clock
@@ -90,7 +90,7 @@ class Worker:
         self._reclaiming = asyncio.Lock()
         self._reclaims = 0
         self._busy_until = 0.0
-        self._records = self._build_records(history)
+        self._records = self._build_records(log)
         nobody = NobodyForgetter(settings, taxonomy, self._tokenizer, self._records)
         self._sweep = Sweep(tables, settings.partitions, settings.sweep_rate, self._clock)
         self._idle = IdleCustomers(
@@ -98,10 +98,10 @@ class Worker:
         )
         self._due = DueCustomers(tables, self._idle, self._rescore, metrics, self._now)
 
-    def _build_records(self, history: EventLog) -> StoredRecords:
+    def _build_records(self, log: EventLog) -> StoredRecords:
         """Build what loads records, makes damaged ones again from the topics, and writes them."""
         refolding = Refolding(
-            self._settings, self._taxonomy, self._tables, self._tokenizer, history, self._metrics,
+            self._settings, self._taxonomy, self._tables, self._tokenizer, log, self._metrics,
             self._rescore,
         )  # fmt: skip
         return StoredRecords(
@@ -181,7 +181,7 @@ class Worker:
         """Process the events on the stored records of their customers."""
         stored = await self._records.load(routed.homes, owned)
         late_deletions = process.find_late_deletions(routed.deliveries, stored, self._taxonomy)
-        histories = await self._history.read(late_deletions) if late_deletions else {}
+        histories = await self._log.read(late_deletions) if late_deletions else {}
         return process.process_batch(
             routed.deliveries, stored, self.weights, self._taxonomy, self._tokenizer,
             self._now(), histories, undecided=self.partitions.behind,
