@@ -225,7 +225,7 @@ async def test_what_is_due_of_a_damaged_record_is_done_when_it_is_restored() -> 
     place.tables.states["c"] = b"damaged"
     place.clock.now = 8.0
     fresh = await place.start()
-    fresh._records.restorer._refolding._history = log = InMemoryLog()  # type: ignore[assignment]
+    fresh._records.restorer._refolding._log = log = InMemoryLog()  # type: ignore[assignment]
     log.deliveries = working._router.route(fetch(*ending())).deliveries
     await fresh.end_due()
     await settle(fresh)
