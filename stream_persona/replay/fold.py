@@ -34,7 +34,6 @@ from stream_persona.store.repository import RecordCache, load
 from stream_persona.store.shards import fold_shard, load_panel, publish_shard, read_shards
 from stream_persona.store.tables import Write
 from stream_persona.store.writes import build_write
-from stream_persona.worker.behind import complete_offsets
 from stream_persona.worker.takeover import PartitionTaker
 
 if TYPE_CHECKING:
@@ -142,7 +141,7 @@ class Replay:
             claim = await self._claim(partition)
             offsets = self._offsets[partition]
             offsets |= {topic: end for (topic, number), end in ends.items() if number == partition}
-            await self._tables.commit(claim, Write(offsets=self._complete_offsets(partition)))
+            await self._tables.commit(claim, Write(offsets=dict(offsets)))
 
     async def _apply(self, deliveries: Sequence[Delivery]) -> None:
         """Fold a chunk into the records, one home partition after the other."""
@@ -204,7 +203,7 @@ class Replay:
         if outcome.records:
             days, tastes = self._settings.deletion_marker_days, self._settings.tastes
             write = build_write(outcome, self._taxonomy, days, tastes=tastes)
-            write.offsets = self._complete_offsets(claim.partition)
+            write.offsets = dict(self._offsets[claim.partition])
             if not self._publishes:
                 write.pending = None
             change = self._names[claim.partition].apply(outcome.carried, write.forgotten)
@@ -282,6 +281,3 @@ class Replay:
         if topic in offsets:
             offsets[topic] = max(end, offsets[topic])
         self.summary.published += len(changes)
-
-    def _complete_offsets(self, partition: int) -> dict[str, int]:
-        return complete_offsets(self._offsets[partition], self._settings.topic_changes)

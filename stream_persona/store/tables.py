@@ -13,7 +13,7 @@ Keyspace, each key behind the deployment's prefix:
 ``persona-labelled:<partition>`` set of the partition's labelled customers
 ``persona-due:<partition>``      sorted set, customer -> epoch ms before which nothing of it ends
 ``persona-owner:<partition>``    token of the worker that owns the partition
-``persona-offsets:<partition>``  hash, topic -> next offset (of changes: two, ``worker.behind``)
+``persona-offsets:<partition>``  hash, topic -> next offset, and one of ``worker.behind``
 ``persona-pending:<partition>``  whose changes the last batch wrote: perhaps not published yet
 ``persona-files``                hash, content of a file -> what was replayed or ingested of it
 ``persona-names:<partition>``    hash: names of tokens, each with some of the customers who carry it

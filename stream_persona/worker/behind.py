@@ -6,9 +6,9 @@ predicted, and as assigned again a moment later. So nothing is decided of these 
 their partition has been read up to where its inputs ended when it was claimed.
 
 Who is behind must outlive the owner: the next one finds records that know all that was published.
-So a partition has two offsets of the topic of changes, written with every batch: up to which its
-records know what was published, and up to which they have caught up with it. The second stays where
-the changes that were taken over begin, until their customers have been decided.
+So beside a partition's offsets stands where the changes begin that were taken over, from the write
+that takes the first of them over until their customers have been decided. The next owner reads the
+topic of changes from there.
 """
 
 from __future__ import annotations
@@ -23,22 +23,19 @@ if TYPE_CHECKING:
 
     from stream_persona.kafka.log_reader import EventLog
 
-#: Ends the name under which a partition's offsets have the second one; no topic can have it.
-_CAUGHT_UP: Final = ":caught-up"
+#: Ends the name under which that stands among the offsets; no topic's name can have it.
+_BEHIND_SINCE: Final = ":behind-since"
 #: Seconds after which they are decided all the same: a log may end in what no reader is given, and
 #: the change that was taken over becomes older meanwhile.
 LONGEST_SECONDS: Final = 60.0
 
 
-def name_caught_up(changes: str) -> str:
-    """Name the offset of the topic ``changes`` up to which a partition's records have caught up."""
-    return f"{changes}{_CAUGHT_UP}"
+def name_behind_since(changes: str) -> str:
+    """Name the entry among the offsets that says since which change customers are behind.
 
-
-def complete_offsets(offsets: Mapping[str, int], changes: str) -> dict[str, int]:
-    """Return offsets to store with that one: it is where the changes end, if nobody is behind."""
-    known = {name_caught_up(changes): offsets[changes]} if changes in offsets else {}
-    return {**known, **offsets}
+    It is that change's offset of the topic ``changes`` and 1 more; 0, or none, if nobody is behind.
+    """
+    return f"{changes}{_BEHIND_SINCE}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,10 +95,10 @@ class OwnedPartition:
         self.behind = None
         return behind.customers
 
-    def forget_caught_up(self, topic: str) -> None:
-        """Store from now on that nobody is behind, if so: ``topic`` names the offset for that."""
+    def forget_caught_up(self, behind_since: str) -> None:
+        """Store from the next write on that nobody is behind, if so, under this name."""
         if self.behind is None:
-            self.offsets.pop(topic, None)
+            self.offsets[behind_since] = 0
 
     def take_offsets(self) -> dict[str, int]:
         """Return the offsets to store with the next write; none while the group alone knows."""

@@ -13,7 +13,7 @@ from stream_persona.errors import FencedError
 from stream_persona.model.shard import Shard
 from stream_persona.store import shards, tables
 from stream_persona.store.repository import RecordCache
-from stream_persona.worker.behind import find_behind, name_caught_up
+from stream_persona.worker.behind import find_behind, name_behind_since
 from stream_persona.worker.owned_partition import OwnedPartition
 from stream_persona.worker.takeover import PartitionTaker
 
@@ -56,7 +56,7 @@ class OwnedPartitions:
         self._taker = PartitionTaker(settings, taxonomy, tables, publisher, log)
         self._log = log
         self._topics = (*settings.input_topics, settings.topic_reroutes)
-        self._caught_up = name_caught_up(settings.topic_changes)
+        self._behind_since = name_behind_since(settings.topic_changes)
         self._taxonomy = taxonomy
         self._tables = tables
         self._publisher = publisher
@@ -139,7 +139,7 @@ class OwnedPartitions:
     def forget_caught_up(self) -> None:
         """Forget the customers who were behind, once they have been decided."""
         for owned in self.held.values():
-            owned.forget_caught_up(self._caught_up)
+            owned.forget_caught_up(self._behind_since)
 
     async def wait_until_assigned(self) -> None:
         """Wait until no rebalance is under way."""

@@ -40,7 +40,7 @@ from stream_persona.store.outbox import load_unpublished
 from stream_persona.store.repository import load_intact
 from stream_persona.store.tables import Claim, Write, still_owns
 from stream_persona.store.writes import build_write
-from stream_persona.worker.behind import name_caught_up
+from stream_persona.worker.behind import name_behind_since
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -95,7 +95,7 @@ class PartitionTaker:
         self._tables = tables
         self._publisher = publisher
         self._log = log
-        self._caught_up = name_caught_up(settings.topic_changes)
+        self._behind_since = name_behind_since(settings.topic_changes)
         #: A topic that is read from its beginning is kept in memory: one partition at a time.
         self._reading_all = asyncio.Lock()
 
@@ -106,12 +106,14 @@ class PartitionTaker:
             FencedError: another worker owns the partition by now.
             UnavailableError: broker or Redis stayed away.
         """
-        changes, caught_up = self._settings.topic_changes, self._caught_up
+        changes, behind_since = self._settings.topic_changes, self._behind_since
         claim = (await self._tables.claim([partition]))[partition]
         still_owned = partial(still_owns, self._tables, claim)
         await self._publisher.take_over(partition, [], still_owned)
-        known = (claim.offsets or {}).get(changes, 0)
-        start = None if claim.offsets is None else claim.offsets.get(caught_up, known)
+        since = claim.newest.get(behind_since, 0)
+        start = None if claim.offsets is None else claim.offsets.get(changes, 0)
+        if start is not None and since:
+            start = min(start, since - 1)
         damaged = set[str]()
         names = await load_carried(self._tables, partition, self._settings.partitions, claim.token)
         async with nullcontext() if start else self._reading_all:
@@ -119,14 +121,12 @@ class PartitionTaker:
             adopted = await self._restore(claim, names, published, damaged)
             end = await self._publish_left_over(claim, published, damaged)
         behind = adopted
-        if start is not None and start < known:  # those of an owner before have not caught up
+        if since:  # those of an owner before have not caught up
             behind |= {name for name, value in published.last.items() if value is not None}
         offsets = {**(claim.offsets or {}), changes: end}
-        offsets[caught_up] = published.start if behind else end
+        offsets[behind_since] = published.start + 1 if behind else 0
         if claim.offsets is not None:  # else the group's commits belong to them, or all is read
             await self._tables.commit(claim, Write(offsets=dict(offsets), pending=[]))
-        if not behind:
-            del offsets[caught_up]  # from here on it is where the changes end
         return TakenOver(claim, offsets, adopted, behind, names, damaged)
 
     async def _publish_left_over(
@@ -188,8 +188,7 @@ class PartitionTaker:
         self._add_doubtful(write, doubtful.intersection(names), stored | adopted)
         write.names = known.apply({}, _find_deleted(doubtful.intersection(names), stored)).fields
         if adopted and claim.offsets is not None:  # the next owner has to know who is behind
-            topic = self._settings.topic_changes
-            write.offsets = {topic: changes.end, self._caught_up: changes.start}
+            write.offsets = {self._behind_since: changes.start + 1}
         if write.states or write.markers or write.names:
             await self._tables.commit(claim, write)
         if claim.offsets is None:  # the topic was read from its beginning
@@ -247,7 +246,7 @@ class PartitionTaker:
         """Return the offsets, by topic, whose effects a part of a Cluster has and another lacks."""
         if claim.offsets is None:
             return {}
-        ends = {topic: end for topic, end in claim.newest.items() if topic != self._caught_up}
+        ends = {topic: end for topic, end in claim.newest.items() if topic != self._behind_since}
         ranges = {topic: range(claim.offsets.get(topic, 0), end) for topic, end in ends.items()}
         return {topic: offsets for topic, offsets in ranges.items() if offsets}
 

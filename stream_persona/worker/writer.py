@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any
 from stream_persona.errors import FencedError, StreamPersonaError
 from stream_persona.pipeline import messages
 from stream_persona.store.tables import Write
-from stream_persona.worker.behind import complete_offsets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -194,7 +193,6 @@ class Writer:
             known = owned[home].offsets
             if share.write.offsets and self._changes in known:
                 share.write.offsets[self._changes] = known[self._changes]
-                share.write.offsets = complete_offsets(share.write.offsets, self._changes)
         return lost | await self._tables.commit_all(
             [(owned[home].claim, share.write) for home, share in kept.items()]
         )

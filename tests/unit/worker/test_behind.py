@@ -150,9 +150,9 @@ async def test_a_part_of_a_cluster_that_knows_customers_who_are_behind_lacks_no_
     tables, log, claim = Tables(), log_of([]), Tables.claim
 
     async def claim_of_two(partitions: Iterable[int]) -> dict[int, Claim]:
-        behind, not_behind = ({CHANGES: 9, f"{CHANGES}:caught-up": at} for at in (3, 9))
+        behind, not_behind = ({CHANGES: 9, f"{CHANGES}:behind-since": at} for at in (4, 0))
         made = await claim(tables, partitions)
-        return {p: replace(each, offsets=behind, newest=not_behind) for p, each in made.items()}
+        return {p: replace(each, offsets=not_behind, newest=behind) for p, each in made.items()}
 
     tables.claim = claim_of_two  # type: ignore[method-assign]
     log.find_customers = _find_none  # type: ignore[method-assign]
