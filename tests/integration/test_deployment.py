@@ -195,14 +195,20 @@ async def test_two_prefixes_that_start_at_once_in_one_group_divide_no_customers(
     def ended() -> list[WorkerProcess]:
         return [worker for worker in workers if worker.process.poll() is not None]
 
+    async def find_customers(number: int) -> list[str]:
+        shop.settings = (one, two)[number]
+        return await shop.keys("persona-state:*")
+
+    async def is_decided() -> bool:
+        """Whether both have ended, or one of them has all customers."""
+        going = [n for n, worker in enumerate(workers) if worker.process.poll() is None]
+        return not going or [len(await find_customers(n)) for n in going] == [100]
+
     await eventually(ended, 60, "both work under one group")
+    await eventually(is_decided, 60, "one works, and lacks customers that the other has read")
     for worker in ended():
         await ends(worker, "another deployment", "STREAM_PERSONA_GROUP")
         assert any(each in worker.log.read_text() for each in ids)
     if len(ended()) == 1:  # it was refused before it read anything: the other one has it all
-        survivor = workers.index(*[w for w in workers if w.process.poll() is None])
-        shop.settings = (one, two)[survivor]
-        await shop.at_rest()
-        assert len(await shop.keys("persona-state:*")) == 100
-        shop.settings = (two, one)[survivor]
-        assert await shop.keys("persona-state:*") == []
+        (refused,) = (n for n, worker in enumerate(workers) if worker in ended())
+        assert await find_customers(refused) == []
