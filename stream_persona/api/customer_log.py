@@ -40,9 +40,6 @@ MOST_CALLERS: Final = 6
 #: Messages that are unpacked at a time: a millisecond of the event loop, and too few for the
 #: garbage collector to wake up for.
 _CHUNK: Final = 250
-#: Milliseconds after which positions are looked at again: past the markers that transactions leave
-#: there is no message to wait for.
-_POLL_MS: Final = 20
 #: Milliseconds for which a broker may hold back a fetch that finds nothing.
 _HOLD_MS: Final = 50
 
@@ -144,8 +141,7 @@ class Tail:
     def _make_reader(self) -> RangeReader:
         self._known = set()
         return RangeReader(
-            self.settings, patience=PATIENCE, chunk=_CHUNK, poll_ms=_POLL_MS,
-            hold_ms=_HOLD_MS, skip_expired=True,
+            self.settings, patience=PATIENCE, chunk=_CHUNK, hold_ms=_HOLD_MS, skip_expired=True,
         )  # fmt: skip
 
     def _close(self, reader: RangeReader | None) -> None:

@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 _SECONDS: Final = 10.0
 _PAUSE: Final = 2.0
 _POLL: Final = 0.05
-_POLL_MS: Final = 100
 #: Messages that are unpacked at a time: a few milliseconds of the event loop.
 _CHUNK: Final = 250
 
@@ -92,9 +91,7 @@ async def read_newest(settings: Settings, most: int) -> list[tuple[int, Consumer
     They are ordered by when they were sent; those of one partition keep their order, so that what
     was before a tombstone stays before it, whatever the clocks of the two producers.
     """
-    async with RangeReader(
-        settings, patience=_SECONDS, chunk=_CHUNK, poll_ms=_POLL_MS, skip_expired=True
-    ) as reader:
+    async with RangeReader(settings, patience=_SECONDS, chunk=_CHUNK, skip_expired=True) as reader:
         if settings.topic_changes not in await reader.list_topics():
             return []
         partitions = [TopicPartition(settings.topic_changes, p) for p in range(settings.partitions)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from stream_persona.settings import Settings
 
 
+#: Milliseconds after which positions are looked at again where no record comes: past the markers
+#: that transactions leave there is none to wait for.
+_POLL_MS: Final = 20
+
+
 class RangeReader:
     """Reads what is committed of ranges of offsets; start it before use, or enter its context.
 
@@ -38,7 +43,6 @@ class RangeReader:
         settings: How to connect.
         patience: Seconds after which a range that gives nothing more is an error.
         chunk: Most records that are unpacked at a time, and so how long the event loop is held up.
-        poll_ms: Milliseconds after which positions are looked at again where no record comes.
         hold_ms: Milliseconds for which a broker may hold back a fetch that finds nothing.
         skip_expired: Begin at the first retained offset where retention has overtaken a range;
             otherwise that is an ``OffsetOutOfRangeError``.
@@ -50,14 +54,12 @@ class RangeReader:
         *,
         patience: float,
         chunk: int = 500,
-        poll_ms: int = 500,
         hold_ms: int = 500,
         skip_expired: bool = False,
     ) -> None:
         unpack_whatever_comes()
         self._settings = settings
         self._patience = patience
-        self._poll_ms = poll_ms
         self._consumer = AIOKafkaConsumer(
             **connection_options(settings),
             enable_auto_commit=False,
@@ -164,7 +166,7 @@ class RangeReader:
         while wanted := [tp for tp in partitions or self.unread if tp in self.unread]:
             ends = {tp: self.unread[tp].stop for tp in wanted}
             with explain_missing_right(self._settings, "Read"):
-                batches = await self._consumer.getmany(*wanted, timeout_ms=self._poll_ms)
+                batches = await self._consumer.getmany(*wanted, timeout_ms=_POLL_MS)
             moved = await self._advance(wanted)
             if not moved and loop.time() > deadline:
                 tp = wanted[0]

@@ -119,7 +119,7 @@ async def test_a_range_that_gives_nothing_more_is_an_error_after_the_patience(
     partitions: list[TopicPartition], declared_topics: Settings
 ) -> None:
     await produce(declared_topics, partitions, 3)
-    async with RangeReader(declared_topics, patience=0.5, poll_ms=50) as reader:
+    async with RangeReader(declared_topics, patience=0.5) as reader:
         reader.begin({partitions[0]: range(5)})
         with pytest.raises(UnavailableError, match=r"browses.*/0 gave nothing more for 0\.5 s"):
             await read_all(reader)
@@ -130,7 +130,7 @@ async def test_a_caller_that_takes_its_time_is_no_lack_of_messages(
     partitions: list[TopicPartition], declared_topics: Settings
 ) -> None:
     await produce(declared_topics, partitions[:1], 20)
-    async with RangeReader(declared_topics, patience=0.3, chunk=10, poll_ms=5) as reader:
+    async with RangeReader(declared_topics, patience=0.3, chunk=10) as reader:
         reader.begin({partitions[0]: range(20)})
         seen = 0
         async for batch in reader.read():
