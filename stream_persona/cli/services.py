@@ -51,9 +51,9 @@ def run_worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
         StreamPersonaError: the worker cannot start, or ended itself because of it.
         SystemExit: 0 after a signal, 1 after a crash.
     """
-    import faust
     from aiokafka.errors import KafkaError
 
+    from stream_persona.kafka.faust_app import PromptWorker
     from stream_persona.kafka.refusals import explain_refusal
     from stream_persona.worker import preflight
     from stream_persona.worker.app import create_app
@@ -72,7 +72,7 @@ def run_worker(settings: Settings, taxonomy: Taxonomy) -> NoReturn:
     asyncio.set_event_loop(loop)
     app = create_app(settings, taxonomy, joined.deployment)
     _collect_seldom()
-    process = faust.Worker(app, loop=loop, override_logging=False, quiet=True)
+    process = PromptWorker(app, loop=loop, override_logging=False, quiet=True)
     process.spinner = None
     try:
         process.execute_from_commandline()

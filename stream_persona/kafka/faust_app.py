@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
@@ -137,6 +138,14 @@ def make_cut_log_error(topic: str, partition: int, position: int) -> TopologyErr
         f"topic {topic} was deleted and made anew, or has lost events: partition {partition} ends "
         f"before offset {position}, which was read next; {WITHOUT_PAST}"
     )
+
+
+class PromptWorker(faust.Worker):
+    """The process of an app, which ends as soon as everything in it has stopped."""
+
+    async def _sentinel_task(self) -> None:
+        """Let the loop close its transports, where mode sleeps for a second first."""
+        await asyncio.sleep(0)
 
 
 class BatchApp(faust.App):

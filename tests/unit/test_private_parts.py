@@ -35,6 +35,7 @@ from faust.transport.consumer import Consumer, ThreadDelegateConsumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread as DriverThread
 from faust.types.tuples import Message, ack_lock
 from mode import Service
+from mode import Worker as ModeWorker
 from river import base
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
@@ -147,6 +148,7 @@ USES: Final = [
     Use(Message.decref, ("ack_lock",), "transport.Consumer acks under the same lock"),
     # --- Faust's app ---
     Use(Service.crash, ("_crash",), "faust_app.BatchApp overrides it"),
+    Use(ModeWorker._shutdown_loop, ("_sentinel_task",), "faust_app.PromptWorker overrides it"),
     Use(App._new_consumer, ("_on_partitions_assigned",), "faust_app.BatchApp overrides it"),
     Use(App.on_first_start, ("_create_directories",), "faust_app.BatchApp overrides it"),
     Use(AIOKafkaClient._wait_on_metadata, ("add_topic", "force_metadata_update", "cluster",
