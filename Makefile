@@ -12,6 +12,8 @@ BENCH_VENV := build/bench-venv
 export PYTHONDONTWRITEBYTECODE :=
 # Files of tests are shared out among processes as tests/support/scheduling.py says.
 IN_PARALLEL := -n auto --maxprocesses 4 --no-loadscope-reorder
+# Nothing is waited for there, and what loads slowly is left out.
+QUICKLY := -n logical --maxprocesses 4 -p no:schemathesis --ignore tests/unit/benchmarks
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -29,7 +31,7 @@ test: $(VENV)/.dev ## all tests, in a process more than cores: ARGS="tests/unit 
 	@$(BIN)/python -m pytest $(IN_PARALLEL) $(ARGS)
 
 test-quick: $(VENV)/.dev ## the unit tests alone, which need no server: ARGS="-k redelivery"
-	@HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -m "not long" $(IN_PARALLEL) tests/unit tests/chaos $(ARGS)
+	@HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -m "not long" $(QUICKLY) tests/unit tests/chaos $(ARGS)
 
 test-random: $(VENV)/.dev ## the unit tests with other random examples on every run: ARGS="-k fold"
 	@HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest $(IN_PARALLEL) tests/unit $(ARGS)

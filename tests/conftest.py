@@ -84,9 +84,12 @@ def start(servers: SharedServers) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: a test with real servers waits for half of its time."""
-    return (os.cpu_count() or 1) + 1
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are cores: a test with real servers waits for half of its time.
+
+    With ``-n logical`` there are as many as cores.
+    """
+    return (os.cpu_count() or 1) + (config.option.numprocesses == "auto")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fastapi.openapi.utils import get_openapi
 
 from stream_persona.api.evidence import CUSTOMER, MAX_TEXT, MAX_VALUES, NUMBERS
+from stream_persona.api.problems import Problem
 from stream_persona.api.schemas.collect import describe_own_events
 from stream_persona.api.security.scopes import OPEN, TABLE
 from stream_persona.domain.events import MAX_ID_BYTES
@@ -64,8 +65,9 @@ def _describe(app: FastAPI, settings: Settings, taxonomy: Taxonomy) -> dict[str,
             for method, operation in operations.items():
                 _name_scope(operation, scopes[f"{method.upper()} {path}"])
     description["components"]["securitySchemes"] = _SCHEMES
-    description["components"]["schemas"] |= describe_own_events()[1]
-    _refine_schemas(description["components"]["schemas"], taxonomy)
+    schemas = description["components"]["schemas"]
+    schemas |= {Problem.__name__: Problem.model_json_schema(), **describe_own_events()[1]}
+    _refine_schemas(schemas, taxonomy)
     return description
 
 

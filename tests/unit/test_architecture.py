@@ -315,5 +315,6 @@ def test_a_client_needs_redis_and_orjson_alone() -> None:
     assert imported_by("import stream_persona.client", *others) == set()
 
 
+@pytest.mark.long
 def test_the_worker_knows_nothing_of_faust() -> None:
     assert imported_by("import stream_persona.worker.worker", "faust") == set()

@@ -87,6 +87,7 @@ def test_the_rights_that_the_script_gives_are_those_of_the_table(prepared: Path)
     assert granted(prepared) == wanted
 
 
+@pytest.mark.long
 def test_the_users_of_redis_have_the_rules_of_the_table_and_passwords(prepared: Path) -> None:
     default, *users = (prepared / "redis" / "users.acl").read_text().splitlines()
     assert default == "user default off"
@@ -100,6 +101,7 @@ def test_the_users_of_redis_have_the_rules_of_the_table_and_passwords(prepared: 
 
 
 @pytest.mark.parametrize("service", OURS)
+@pytest.mark.long
 def test_a_service_takes_its_settings_and_reads_its_own_password(
     prepared: Path, monkeypatch: pytest.MonkeyPatch, service: str
 ) -> None:
@@ -115,6 +117,7 @@ def test_a_service_takes_its_settings_and_reads_its_own_password(
 
 
 @pytest.mark.parametrize("server", ["kafka", "redis"])
+@pytest.mark.long
 def test_certificates_are_for_the_names_of_the_services(prepared: Path, server: str) -> None:
     verify = ["openssl", "verify", "-CAfile", prepared / "authority.pem", "-verify_hostname"]
     certificate = prepared / server / "server.crt"
@@ -123,6 +126,7 @@ def test_certificates_are_for_the_names_of_the_services(prepared: Path, server: 
     assert wrong.returncode
 
 
+@pytest.mark.long
 def test_private_files_are_their_owners_alone(prepared: Path) -> None:
     private = [
         path for path in prepared.rglob("*") if path.is_file() and path.name != "authority.pem"

@@ -65,11 +65,12 @@ def test_a_test_module_imports_no_other() -> None:
 def plain_deadlines(source: str) -> list[int]:
     """Return the lines of calls whose deadline is a number, by itself or as a constant's name."""
     tree = ast.parse(source)
+    nodes = list(ast.walk(tree))
     constants = set(numbers_of(tree))
-    awaited = {node.value for node in ast.walk(tree) if isinstance(node, ast.Await)}
+    awaited = {node.value for node in nodes if isinstance(node, ast.Await)}
     return sorted(
         node.lineno
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Call)
         for deadline in deadlines_of(node, awaited=node in awaited)
         if is_number(deadline, constants)

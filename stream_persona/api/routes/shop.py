@@ -10,10 +10,9 @@ from msgspec import Raw
 from starlette.exceptions import HTTPException
 
 from stream_persona.api.customer_ids import refuse_two_ids
-from stream_persona.api.problems import Problem
 from stream_persona.api.routes.common import ANY, encode_answer
 from stream_persona.api.schemas import shop as documents
-from stream_persona.api.schemas.queries import describe_answer, describe_problems
+from stream_persona.api.schemas.queries import describe_answer, describe_problem, describe_problems
 from stream_persona.api.shop.catalogue import NOTHING
 from stream_persona.api.shop.recommendations import Asked
 from stream_persona.client.ranking import MOST_STRENGTH, STRENGTH
@@ -32,10 +31,7 @@ _MOST_CATEGORY: Final = 512
 Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="Most products of the answer.")]
 _ProductId = Annotated[str, Query(max_length=MAX_ID_BYTES)]
 _MISSING: Final[dict[int | str, Any]] = {
-    404: {
-        "model": Problem,
-        "description": "No catalogue is set, or there is no such product in it.",
-    }
+    404: describe_problem("No catalogue is set, or there is no such product in it.")
 }
 
 

@@ -217,7 +217,16 @@ def describe_answer(
 
 def describe_problems(*statuses: int) -> dict[int | str, Any]:
     """Describe answers that are no success, for a route's ``responses``."""
-    return {status: {"model": Problem, "description": _PROBLEMS[status]} for status in statuses}
+    return {status: describe_problem(_PROBLEMS[status]) for status in statuses}
+
+
+def describe_problem(description: str) -> dict[str, Any]:
+    """Describe one of them in words of one's own.
+
+    ``Problem`` is named and not given: FastAPI would build a validator of it for each answer.
+    """
+    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
 _PROBLEMS: Final = {

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.waiting import patience
 
 SLOW = """
@@ -20,6 +22,7 @@ os.kill(os.getpid(), signal.SIGTERM)
 """
 
 
+@pytest.mark.long
 def test_an_exit_that_takes_longer_than_the_grace_is_no_failure() -> None:
     done = subprocess.run([sys.executable, "-c", SLOW], check=False, timeout=patience(60))
     assert done.returncode == 0

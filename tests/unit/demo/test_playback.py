@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import pytest
+
 from stream_persona.demo.playback import DAY, Playback
 from stream_persona.demo.simulator import Simulator
 from stream_persona.domain.events import PURCHASE, Purchase, get_event_time
@@ -75,6 +77,7 @@ class Clock:
         self.now += 1.0
 
 
+@pytest.mark.long
 async def test_a_playback_ends_with_the_journey_or_at_its_bound() -> None:
     for until, sent in ((None, 10), (3.0, 2)):
         clock = Clock()

@@ -1,6 +1,7 @@
 import unicodedata
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ def test_fine_tokens_have_slots_of_their_own() -> None:
     assert Tokenizer(taxonomy).find_slot("attributes.colour", "1") < COARSE_SLOTS
 
 
+@pytest.mark.long
 def test_a_cache_is_bounded_in_the_number_of_fields_too() -> None:
     cache = SlotCache(shop().features, TokenNames())
     for i in range(110_000):
@@ -29,6 +31,7 @@ def test_a_cache_is_bounded_in_the_number_of_fields_too() -> None:
     assert len(cache._slots) <= 100_000
 
 
+@pytest.mark.long
 def test_caches_of_the_taxonomys_own_fields_stay_the_same_when_all_are_emptied() -> None:
     cache = SlotCache(shop().features, TokenNames())
     brands, derived = cache.get_field_cache("brand"), cache.derive()

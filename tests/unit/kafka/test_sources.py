@@ -79,6 +79,7 @@ def deliver(settings: Settings, reroutes: list[ConsumerRecord]) -> list[Delivery
     return MessageRouter(settings, SHOP).route(reroutes, ENDS).deliveries
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(40))
 def test_messages_of_several_events_give_equal_bytes_however_often_and_in_whatever_order(
     tmp_path: Path, seed: int

@@ -10,6 +10,7 @@ from stream_persona.model.naming import NEVER
 from tests.support.examples import count_examples
 from tests.support.generated_shops import GeneratedShop, log_loss, named, predict, prior_log_loss
 
+pytestmark = pytest.mark.long
 NEW = 300
 #: What a fit may cost, in nats: its numbers are fitted to some dozens of customers.
 COST = 0.06

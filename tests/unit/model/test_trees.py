@@ -83,6 +83,7 @@ def test_trees_of_all_personas_are_those_of_each(
     assert_same(MODELS[model], make_profile({"events": events, **x}))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("own", [1, 7, 8, 9, 60])
 def test_trees_of_overwhelming_evidence_are_those_of_each(own: int) -> None:
     for name in SHOP.names:

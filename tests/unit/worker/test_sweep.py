@@ -74,6 +74,7 @@ async def test_a_model_that_stands_still_is_not_swept_for_again() -> None:
     assert len(outbox.messages) == sent
 
 
+@pytest.mark.long
 async def test_a_sweep_goes_on_where_it_was_when_a_partition_leaves() -> None:
     tables, outbox = MemoryTables(), RecordingPublisher()
     working = await idle_shop(tables, outbox, idle=1_500)

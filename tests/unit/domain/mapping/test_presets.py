@@ -47,6 +47,7 @@ def test_the_journey_is_the_same_tokens_as_in_our_own_shape(way: Way) -> None:
     ]
 
 
+@pytest.mark.long
 @each_way
 def test_the_shopper_has_the_same_persona_as_in_our_own_shape(way: Way) -> None:
     shops = []
