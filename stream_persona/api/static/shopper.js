@@ -161,9 +161,9 @@ class Shopper {
     this.place.replaceChildren(
       this.posterior.element,
       this.posterior.reasons,
+      this.actions, // before what comes later, which would move them away from under a click
       course,
       this.evidence.element,
-      this.actions,
     );
   }
 
