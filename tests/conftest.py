@@ -28,7 +28,7 @@ from tests.support.shared_servers import SharedServers
 from tests.support.used_topics import UsedTopics
 
 hypothesis_settings.register_profile("steady", deadline=None, derandomize=True)
-hypothesis_settings.register_profile("quick", deadline=None, derandomize=True, max_examples=20)
+hypothesis_settings.register_profile("quick", deadline=None, derandomize=True, max_examples=10)
 hypothesis_settings.register_profile("random", deadline=None, print_blob=True)
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 

@@ -10,7 +10,7 @@ from typing import Final
 from hypothesis import settings
 
 #: Of the examples of a law, one in so many is drawn, by the profile.
-_SHARES: Final = {"random": 1, "steady": 3, "quick": 10}
+_SHARES: Final = {"random": 1, "steady": 3, "quick": 20}
 #: The fewest that a law with more examples has.
 _LEAST: Final = 8
 

@@ -1,10 +1,11 @@
 """Customers whose changes were taken over are not decided before their events are read again."""
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
+from aiokafka.structs import ConsumerRecord
 
 from stream_persona.store.tables import Claim, Write
 from stream_persona.worker import takeover
@@ -15,16 +16,22 @@ from tests.support.worker_runs import CHANGES, SHOP, FakeClock, Tables, changes,
 from tests.support.workers import Crash, RecordingPublisher, fetch, worker
 
 
-async def test_an_assigned_customer_is_not_published_as_predicted_while_events_are_read_again() -> (
-    None
-):
+async def lose(happened: Sequence[ConsumerRecord]) -> tuple[Tables, RecordingPublisher]:
+    """Tables that have lost what was processed of these events, and what was published of them."""
     tables, outbox = Tables(), RecordingPublisher()
-    happened = fetch(purchase("p"), assignment("a"), purchase("q", NOW + 1))
     working = worker(tables, outbox, SHOP, log=log_of(happened))
     await working.assign([0])
     older = tables.save()
     await working.process(happened)
     tables.put_back(older)
+    return tables, outbox
+
+
+async def test_an_assigned_customer_is_not_published_as_predicted_while_events_are_read_again() -> (
+    None
+):
+    happened = fetch(purchase("p"), assignment("a"), purchase("q", NOW + 1))
+    tables, outbox = await lose(happened)
     working = worker(tables, outbox, SHOP, log=log_of(happened))
     await working.assign([0])
     for each in (happened[0], happened[2], happened[1]):  # topics are read in any order
@@ -38,14 +45,9 @@ async def test_an_assigned_customer_is_not_published_as_predicted_while_events_a
 async def test_the_next_owner_waits_as_well_with_customers_whose_events_are_read_again(
     read: int,
 ) -> None:
-    tables, outbox = Tables(), RecordingPublisher()
     happened = fetch(purchase("p"), assignment("a"), purchase("q", NOW + 1))
     again = [happened[0], happened[2], happened[1]]  # topics are read in any order
-    working = worker(tables, outbox, SHOP, log=log_of(happened))
-    await working.assign([0])
-    older = tables.save()
-    await working.process(happened)
-    tables.put_back(older)
+    tables, outbox = await lose(happened)
     working = worker(tables, outbox, SHOP, log=log_of(happened))
     await working.assign([0])
     for each in again[:read]:
@@ -63,17 +65,12 @@ async def test_the_next_owner_waits_as_well_if_the_one_before_ended_while_it_too
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(takeover, "_CHUNK", 1)
-    tables, outbox = Tables(), RecordingPublisher()
     names = ("a", "b", "c")
     happened = fetch(
         *(purchase(f"p{name}", customer=name) for name in names),
         *(assignment(f"a{name}", customer=name) for name in names),
     )
-    working = worker(tables, outbox, SHOP, log=log_of(happened))
-    await working.assign([0])
-    older = tables.save()
-    await working.process(happened)
-    tables.put_back(older)
+    tables, outbox = await lose(happened)
     commit, writes = tables.commit, itertools.count()
 
     async def commit_twice(claim: Claim, write: Write) -> None:
@@ -94,13 +91,8 @@ async def test_the_next_owner_waits_as_well_if_the_one_before_ended_while_it_too
 
 
 async def test_customers_who_have_caught_up_are_decided_at_once_by_the_next_owner() -> None:
-    tables, outbox = Tables(), RecordingPublisher()
     happened = fetch(purchase("p"), assignment("a"))
-    working = worker(tables, outbox, SHOP, log=log_of(happened))
-    await working.assign([0])
-    older = tables.save()
-    await working.process(happened)
-    tables.put_back(older)
+    tables, outbox = await lose(happened)
     working = worker(tables, outbox, SHOP, log=log_of(happened))
     await working.assign([0])
     await working.process(happened)
