@@ -198,7 +198,7 @@ class Replay:
     async def _commit(self, claim: Claim, outcome: Outcome) -> None:
         """Write, then publish what is new; of a chunk that is tombstones alone.
 
-        Caches of what Redis has are told in any case.
+        Caches of what Redis has are invalidated in any case.
         """
         if outcome.records:
             days, tastes = self._settings.deletion_marker_days, self._settings.tastes
